@@ -1,0 +1,38 @@
+//! Compiles the protos without protoc, and writes their descriptors for reflection.
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+/// Messages whose contents must never be printed: `secrets.rs` gives them a `Debug` that says nothing.
+const HOLDS_SECRETS: [&str; 2] = [".mcx.types.v1.AuthenticationVector", ".mcx.sipdatabase.v1.SubscriberKeys"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    println!("cargo::rerun-if-changed={}", root.display());
+
+    let mut files = Vec::new();
+    collect_protos(&root, &mut files)?;
+    files.sort();
+
+    let mut compiler = protox::Compiler::new([&root])?;
+    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
+    let descriptors = compiler.file_descriptor_set();
+
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().skip_debug(HOLDS_SECRETS).compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn collect_protos(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect_protos(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
