@@ -15,6 +15,7 @@ mod identity;
 mod principal;
 mod time;
 mod violations;
+pub mod wire;
 
 pub use identity::{IdentityError, Impi, Impu, McSystemId, Realm, SipIdentities};
 pub use principal::{Entity, Principal, SpiffeId, SpiffeIdError};
