@@ -1,1 +1,20 @@
-//! DESC
+//! The SQL and shared cache engines every service stands on, and nothing a particular service knows.
+//!
+//! - [`Database`]: durable state, in Postgres or in SQLite, with each statement written once.
+//! - [`Schema`]: the forward-only migrations of one service, one set per engine.
+//! - [`GroupCommit`]: concurrent requests answered by one commit.
+//! - [`SharedCache`]: what replicas share and may lose, in Redis or in the process.
+//!
+//! The README of this crate says which SQL both engines understand.
+
+mod cache;
+mod config;
+mod database;
+mod error;
+mod group_commit;
+
+pub use cache::{CacheError, Notification, SharedCache, Subscription};
+pub use config::{CacheConfig, DatabaseConfig, OpenError};
+pub use database::{Database, Engine, FromRow, Schema, SchemaState, Statement, Transaction, Value};
+pub use error::StoreError;
+pub use group_commit::{GroupCommit, GroupCommitConfig, GroupCommitError};

@@ -1,1 +1,1 @@
-//! DESC
+//! Fixtures for tests: private database and cache servers.
