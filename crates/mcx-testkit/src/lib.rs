@@ -1,1 +1,10 @@
-//! Fixtures for tests: private database and cache servers.
+//! Fixtures for tests: private database and cache servers that end with the test, however it ends.
+//!
+//! A missing server program fails the test with how to install it; nothing is ever skipped.
+
+mod postgres;
+mod redis;
+mod watchdog;
+
+pub use postgres::{PostgresOptions, PostgresServer};
+pub use redis::RedisServer;

@@ -8,7 +8,7 @@ use crate::error::{StoreError, classify};
 
 /// The schema of one service, with the migrations that build it on either engine.
 ///
-/// ```ignore
+/// ```text
 /// pub static SCHEMA: Schema = Schema {
 ///     name: "sip_database",
 ///     postgres: &POSTGRES,
