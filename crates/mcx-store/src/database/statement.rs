@@ -9,18 +9,22 @@ use tokio::time::Instant;
 use super::{Engine, Limits};
 use crate::error::{StoreError, classify};
 
-/// A value both engines can store: `String`/`&str`, `Vec<u8>`/`&[u8]`, `i64`, `bool` and `Option`s of them.
+/// A value both engines can store: texts, bytes, `i64`, `bool` and `Option`s of them.
 ///
-/// Times are `i64` microseconds since 1970-01-01T00:00:00Z.
-pub trait Value<'v>:
-    Encode<'v, Postgres> + Type<Postgres> + Encode<'v, Sqlite> + Type<Sqlite> + Send + 'v
-{
+/// Integers are `i64` and nothing narrower, since a prepared statement keeps the types it was first given. Times are
+/// `i64` microseconds since 1970-01-01T00:00:00Z.
+pub trait Value<'v>: Encode<'v, Postgres> + Type<Postgres> + Encode<'v, Sqlite> + Type<Sqlite> {}
+
+macro_rules! values {
+    ($($type:ty),* $(,)?) => {
+        $(
+            impl<'v> Value<'v> for $type {}
+            impl<'v> Value<'v> for Option<$type> {}
+        )*
+    };
 }
 
-impl<'v, T> Value<'v> for T where
-    T: Encode<'v, Postgres> + Type<Postgres> + Encode<'v, Sqlite> + Type<Sqlite> + Send + 'v
-{
-}
+values!(&'v str, &'v String, String, &'v [u8], &'v Vec<u8>, Vec<u8>, i64, bool);
 
 /// A row as a Rust value: a tuple such as `(String, i64)` by position, or a struct that derives `sqlx::FromRow` by
 /// column name.

@@ -7,6 +7,7 @@ use crate::fixture::{EmptyDatabase, on_every_database};
 on_every_database!(
     values_come_back_as_they_were_stored,
     nulls_come_back_as_none,
+    same_statement_takes_small_and_large_integers,
     rows_are_read_by_column_name,
     upsert_returns_the_row,
     rows_affected_are_counted,
@@ -52,6 +53,17 @@ async fn nulls_come_back_as_none(empty: EmptyDatabase) {
     type Row = (Option<Vec<u8>>, Option<bool>, Option<i64>);
     let row: Row = database.statement("SELECT payload, ready, parent FROM items").fetch_one().await.unwrap();
     assert_eq!(row, (None, None, None));
+}
+
+async fn same_statement_takes_small_and_large_integers(empty: EmptyDatabase) {
+    let database = empty.migrated().await;
+    for id in [1, i64::MAX] {
+        insert(&database, id, &format!("item {id}")).await.unwrap();
+    }
+    let select = "SELECT id FROM items WHERE id = $1";
+    assert_eq!(database.statement(select).bind(1).fetch_one::<(i64,)>().await, Ok((1,)));
+    let max = database.statement(select).bind(i64::MAX).fetch_one::<(i64,)>().await;
+    assert_eq!(max, Ok((i64::MAX,)));
 }
 
 #[derive(Debug, PartialEq, sqlx::FromRow)]
