@@ -237,7 +237,11 @@ fn classify(error: RedisError) -> CacheError {
         tracing::error!(%error, "shared cache operation failed");
         return CacheError::Internal;
     }
-    tracing::debug!(%error, "shared cache unavailable");
+    if error.is_io_error() {
+        tracing::debug!(%error, "shared cache unavailable");
+    } else {
+        tracing::warn!(%error, "shared cache refuses work");
+    }
     CacheError::Unavailable
 }
 

@@ -68,7 +68,7 @@ async fn statement_that_runs_too_long_is_cut() {
 }
 
 #[tokio::test]
-async fn wrong_password_and_missing_database_are_unavailable() {
+async fn missing_database_is_unavailable() {
     let url = PostgresServer::shared().create_database();
     let (server, _) = url.rsplit_once('/').unwrap();
     let database = Database::open(&DatabaseConfig::from_url(format!("{server}/missing")), &SCHEMA).unwrap();
