@@ -58,15 +58,9 @@ impl Database {
         match &self.pools {
             Pools::Postgres(_) => self.migrate_postgres().await?,
             Pools::Sqlite(pools) => {
+                let _only_one = pools.lock_for_migration().await?;
                 let mut connection = pools.writer().acquire().await.map_err(classify)?;
-                // SQLite has no advisory lock; an exclusive lock on the file would keep the migrator itself out. Each
-                // migration is a transaction that records its version under a primary key, so of two processes one
-                // fails on that key and finds the work done when it looks again.
-                let migrator = self.migrator();
-                let outcome = migrator.run(&mut *connection).await;
-                if outcome.is_err() {
-                    migrator.run(&mut *connection).await.map_err(classify_migration)?;
-                }
+                self.migrator().run(&mut *connection).await.map_err(classify_migration)?;
             }
         }
         let state = self.schema_state().await?;

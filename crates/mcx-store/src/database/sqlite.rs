@@ -1,17 +1,20 @@
 //! Connections to SQLite: one writer, and readers beside it.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 
 use crate::config::{DatabaseConfig, OpenError};
+use crate::error::{StoreError, classify};
 
 #[derive(Clone)]
 pub(super) struct SqlitePools {
     /// One connection: writers queue here in order instead of failing on each other's lock.
     writer: SqlitePool,
     readers: SqlitePool,
+    migration_lock: PathBuf,
 }
 
 impl SqlitePools {
@@ -46,11 +49,26 @@ impl SqlitePools {
         Ok(Self {
             writer: pool(1).connect_lazy_with(writer),
             readers: pool(config.max_connections).connect_lazy_with(readers),
+            migration_lock: directory.join(schema).with_extension("migration-lock"),
         })
     }
 
     pub(super) fn writer(&self) -> &SqlitePool {
         &self.writer
+    }
+
+    /// Waits until no other process migrates, and keeps others from it until the file is dropped or this process dies.
+    ///
+    /// SQLite has no lock that spans several transactions and leaves its holder free to begin them.
+    pub(super) async fn lock_for_migration(&self) -> Result<File, StoreError> {
+        let path = self.migration_lock.clone();
+        let locking = tokio::task::spawn_blocking(move || {
+            let file = File::options().create(true).append(true).open(path)?;
+            file.lock()?;
+            Ok(file)
+        });
+        let locked = locking.await.unwrap_or_else(|_stopping| Err(std::io::ErrorKind::Interrupted.into()));
+        locked.map_err(|error: std::io::Error| classify(error.into()))
     }
 
     /// `SELECT` cannot write in SQLite; `WITH` can.
