@@ -1,0 +1,162 @@
+//! Channels to peers: who is called, where, with which patience.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcx_types::{Clock, SpiffeId};
+use serde::{Deserialize, Serialize};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use crate::{
+    BreakerOpen, BreakerSettings, CircuitBreaker, Connector, NoEndpoint, OwnIdentity, PeerEndpoint,
+    TrustBundles,
+};
+
+/// How channels are opened and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelSettings {
+    /// How long one endpoint may take to accept a TCP connection, and again to finish the TLS handshake.
+    pub connect_timeout: Duration,
+    /// How long an established connection is idle before TCP probes it.
+    pub tcp_keep_alive: Duration,
+    /// How often HTTP/2 pings the peer, calls or not: a dead peer is noticed before the next call needs it.
+    pub http2_keep_alive_interval: Duration,
+    /// How long the peer may take to answer such a ping before the connection is given up.
+    pub http2_keep_alive_timeout: Duration,
+}
+
+impl Default for ChannelSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            tcp_keep_alive: Duration::from_secs(30),
+            http2_keep_alive_interval: Duration::from_secs(20),
+            http2_keep_alive_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What all outgoing channels of a process share: who we are, whom we believe, and how patient we are.
+#[derive(Clone)]
+pub struct Dialer {
+    own: OwnIdentity,
+    bundles: TrustBundles,
+    settings: ChannelSettings,
+    clock: Arc<dyn Clock>,
+}
+
+impl Dialer {
+    /// Channels made by this dialer show `own` and believe `bundles`.
+    pub fn new(
+        own: OwnIdentity,
+        bundles: TrustBundles,
+        settings: ChannelSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { own, bundles, settings, clock }
+    }
+
+    /// A connector to whoever proves to be `expected`, at the first of `endpoints` where he can be reached.
+    ///
+    /// # Errors
+    /// [`NoEndpoint`] where `endpoints` is empty.
+    pub fn connector(
+        &self,
+        expected: SpiffeId,
+        endpoints: Vec<PeerEndpoint>,
+    ) -> Result<Connector, NoEndpoint> {
+        Connector::new(&self.own, &self.bundles, Arc::clone(&self.clock), &self.settings, expected, endpoints)
+    }
+
+    /// A channel to an entity of the own system. It connects with the first call, and again after a failure, beginning
+    /// with the first endpoint. To be called inside a tokio run time.
+    ///
+    /// # Errors
+    /// [`NoEndpoint`] where `endpoints` is empty.
+    pub fn channel(&self, expected: SpiffeId, endpoints: Vec<PeerEndpoint>) -> Result<Channel, NoEndpoint> {
+        // Only the `:authority` of requests: the scheme keeps TLS in the connector's hands.
+        let origin = format!("http://{}", expected.mc_system_id());
+        let connector = self.connector(expected, endpoints)?;
+        let endpoint = Endpoint::from_shared(origin)
+            .expect("an mc system id is a host name")
+            .http2_keep_alive_interval(self.settings.http2_keep_alive_interval)
+            .keep_alive_timeout(self.settings.http2_keep_alive_timeout)
+            .keep_alive_while_idle(true);
+        Ok(endpoint.connect_with_connector_lazy(connector))
+    }
+
+    /// A channel to an entity of a partner, behind a circuit breaker of its own.
+    ///
+    /// # Errors
+    /// [`NoEndpoint`] where `endpoints` is empty.
+    pub fn peer_channel(
+        &self,
+        expected: SpiffeId,
+        endpoints: Vec<PeerEndpoint>,
+        breaker: BreakerSettings,
+    ) -> Result<PeerChannel, NoEndpoint> {
+        let breaker = CircuitBreaker::new(expected.mc_system_id().clone(), breaker, Arc::clone(&self.clock));
+        let channel = self.channel(expected.clone(), endpoints)?;
+        Ok(PeerChannel { expected, channel, breaker })
+    }
+}
+
+/// Why a call to a peer has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerCallError {
+    /// Not even tried: the peer has just failed too often.
+    #[error(transparent)]
+    BreakerOpen(#[from] BreakerOpen),
+    /// Tried, and failed; [`crate::connect_failure`] tells whether the peer was reached.
+    #[error("the call to the peer failed")]
+    Status(#[from] Status),
+}
+
+/// A channel to one entity of one partner, with the partner's circuit breaker. Clones share both.
+#[derive(Clone)]
+pub struct PeerChannel {
+    expected: SpiffeId,
+    channel: Channel,
+    breaker: CircuitBreaker,
+}
+
+impl PeerChannel {
+    /// Who is called.
+    pub fn expected(&self) -> &SpiffeId {
+        &self.expected
+    }
+
+    /// The breaker, for metrics and for calls made otherwise than with [`PeerChannel::call`].
+    pub fn breaker(&self) -> &CircuitBreaker {
+        &self.breaker
+    }
+
+    /// Makes one call with a client built on the channel: `peer.call(|channel| async move { … }).await`.
+    ///
+    /// The call must bring its own deadline (`grpc-timeout`): one that is dropped unanswered counts neither way.
+    ///
+    /// # Errors
+    /// [`PeerCallError::BreakerOpen`] at once while the breaker is open, else the call's own status.
+    pub async fn call<T, F>(&self, call: impl FnOnce(Channel) -> F) -> Result<T, PeerCallError>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let permit = self.breaker.admit()?;
+        let answer = call(self.channel.clone()).await;
+        match &answer {
+            Err(status) if counts_against_peer(status) => permit.failed(),
+            _ => permit.succeeded(),
+        }
+        Ok(answer?)
+    }
+}
+
+/// Whether a status says that the peer is away or too slow, rather than that it has an opinion.
+///
+/// A status with a source was made on this side of the wire: connecting, writing, reading or waiting has failed.
+pub fn counts_against_peer(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+        || std::error::Error::source(status).is_some()
+}

@@ -1,0 +1,275 @@
+//! The calling side: a connection to one server, accepted only if that server proves who it is.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use mcx_types::{Clock, SpiffeId};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls_pki_types::ServerName;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use crate::certificate::{HandshakeRefusal, Leaf};
+use crate::verifier::ServerVerifier;
+use crate::{ChannelSettings, ExpiringStream, OwnIdentity, TrustBundles};
+
+/// Why a text is not the address of a peer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be host:port, where the host is a dns name or an ip address (ipv6 in brackets)")]
+pub struct PeerEndpointError;
+
+/// Where a peer listens: `host:port`, such as `mms.bravo.example:7443` or `[::1]:7443`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PeerEndpoint {
+    uri: Uri,
+    server_name: ServerName<'static>,
+}
+
+impl FromStr for PeerEndpoint {
+    type Err = PeerEndpointError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: Uri = format!("https://{text}").parse().map_err(|_| PeerEndpointError)?;
+        let authority = uri.authority().ok_or(PeerEndpointError)?;
+        let is_whole = authority.as_str() == text && authority.port_u16().is_some_and(|port| port != 0);
+        if !is_whole || text.contains('@') {
+            return Err(PeerEndpointError);
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let server_name = ServerName::try_from(host).map_err(|_| PeerEndpointError)?;
+        Ok(Self { uri, server_name })
+    }
+}
+
+impl TryFrom<String> for PeerEndpoint {
+    type Error = PeerEndpointError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<PeerEndpoint> for String {
+    fn from(endpoint: PeerEndpoint) -> Self {
+        endpoint.to_string()
+    }
+}
+
+impl From<std::net::SocketAddr> for PeerEndpoint {
+    fn from(address: std::net::SocketAddr) -> Self {
+        let uri = format!("https://{address}").parse().expect("a socket address is an authority");
+        Self { uri, server_name: ServerName::from(address.ip()) }
+    }
+}
+
+impl fmt::Display for PeerEndpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.uri.authority().map_or("", |authority| authority.as_str()))
+    }
+}
+
+/// A peer without any endpoint cannot be called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no endpoint is known of {expected}")]
+pub struct NoEndpoint {
+    /// The peer.
+    pub expected: SpiffeId,
+}
+
+/// Why a peer could not be connected to; the worst finding where it has several endpoints.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Another one answered: a wrong agreement, a wrong address, or an attack.
+    #[error("{endpoint} is {presented} instead of {expected}")]
+    PeerIdentityMismatch {
+        /// Where.
+        endpoint: PeerEndpoint,
+        /// Who was called.
+        expected: SpiffeId,
+        /// Who answered.
+        presented: SpiffeId,
+    },
+    /// Nobody answered: no address, no route, refused, or not in time.
+    #[error("{endpoint} is unreachable")]
+    Unreachable {
+        /// Where.
+        endpoint: PeerEndpoint,
+        /// What the connector found.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Somebody answered and could not prove that he is the one, or did not speak TLS as we do.
+    #[error("the handshake with {endpoint} failed")]
+    HandshakeFailed {
+        /// Where.
+        endpoint: PeerEndpoint,
+        /// What was wrong.
+        source: HandshakeRefusal,
+    },
+}
+
+impl ConnectError {
+    fn kind(&self) -> ConnectFailure {
+        match self {
+            Self::PeerIdentityMismatch { .. } => ConnectFailure::PeerIdentityMismatch,
+            Self::Unreachable { .. } => ConnectFailure::Unreachable,
+            Self::HandshakeFailed { .. } => ConnectFailure::HandshakeFailed,
+        }
+    }
+}
+
+/// Why a call did not get through to the peer; ordered, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConnectFailure {
+    /// See [`ConnectError::Unreachable`].
+    Unreachable,
+    /// The peer refused *our* certificate: no agreement on its side, or our certificate has expired.
+    RefusedByPeer,
+    /// See [`ConnectError::HandshakeFailed`].
+    HandshakeFailed,
+    /// See [`ConnectError::PeerIdentityMismatch`].
+    PeerIdentityMismatch,
+}
+
+/// Finds, in an error or a [`tonic::Status`] made from it, why the peer could not be connected to.
+///
+/// None where the call got through, or failed on an established connection.
+pub fn connect_failure(error: &(dyn Error + 'static)) -> Option<ConnectFailure> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<ConnectError>() {
+            return Some(found.kind());
+        }
+        // With TLS 1.3 a client learns only after its own handshake that its certificate was refused (RFC 8446 4.4.2.4).
+        if let Some(rustls::Error::AlertReceived(_)) = error.downcast_ref::<rustls::Error>() {
+            return Some(ConnectFailure::RefusedByPeer);
+        }
+        // An io::Error hides what it wraps from the chain of sources.
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// Connects to one peer, trying its endpoints in order, for [`tonic::transport::Endpoint::connect_with_connector_lazy`].
+///
+/// The URI of the request is not used: the endpoints are those of the agreement, and the identity is what counts.
+#[derive(Clone)]
+pub struct Connector {
+    expected: SpiffeId,
+    endpoints: Arc<[PeerEndpoint]>,
+    tcp: HttpConnector,
+    tls: TlsConnector,
+    handshake_timeout: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl Connector {
+    pub(crate) fn new(
+        own: &OwnIdentity,
+        bundles: &TrustBundles,
+        clock: Arc<dyn Clock>,
+        settings: &ChannelSettings,
+        expected: SpiffeId,
+        endpoints: Vec<PeerEndpoint>,
+    ) -> Result<Self, NoEndpoint> {
+        if endpoints.is_empty() {
+            return Err(NoEndpoint { expected });
+        }
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(settings.tcp_keep_alive));
+        tcp.set_connect_timeout(Some(settings.connect_timeout));
+        let tls = TlsConnector::from(Arc::new(client_config(own, bundles, expected.clone())));
+        let handshake_timeout = settings.connect_timeout;
+        Ok(Self { expected, endpoints: endpoints.into(), tcp, tls, handshake_timeout, clock })
+    }
+
+    async fn connect(mut self) -> Result<Connection, ConnectError> {
+        let mut worst: Option<ConnectError> = None;
+        for endpoint in Arc::clone(&self.endpoints).iter() {
+            match self.connect_to(endpoint).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => {
+                    let cause = error.source().map(ToString::to_string);
+                    tracing::warn!(expected = %self.expected, %error, cause, "cannot connect to peer");
+                    if worst.as_ref().is_none_or(|worst| worst.kind() < error.kind()) {
+                        worst = Some(error);
+                    }
+                }
+            }
+        }
+        Err(worst.expect("a connector has an endpoint"))
+    }
+
+    async fn connect_to(&mut self, endpoint: &PeerEndpoint) -> Result<Connection, ConnectError> {
+        let failed = |source| ConnectError::HandshakeFailed { endpoint: endpoint.clone(), source };
+        let tcp = self.tcp.call(endpoint.uri.clone()).await.map_err(|error| ConnectError::Unreachable {
+            endpoint: endpoint.clone(),
+            source: error.into(),
+        })?;
+        let handshake = self.tls.connect(endpoint.server_name.clone(), tcp.into_inner());
+        let stream = tokio::time::timeout(self.handshake_timeout, handshake)
+            .await
+            .map_err(|_| failed(HandshakeRefusal::TimedOut))?
+            .map_err(|error| match HandshakeRefusal::of_io(&error) {
+                HandshakeRefusal::IdentityMismatch { expected, presented } => {
+                    ConnectError::PeerIdentityMismatch { endpoint: endpoint.clone(), expected, presented }
+                }
+                other => failed(other),
+            })?;
+        let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(|chain| chain.first());
+        let leaf = certificate
+            .ok_or(HandshakeRefusal::NoCertificate)
+            .and_then(|leaf| Leaf::parse(leaf))
+            .map_err(failed)?;
+        let life = leaf.not_after.saturating_since(self.clock.now());
+        Ok(TokioIo::new(ExpiringStream::new(stream, (), life)))
+    }
+}
+
+type Connection = TokioIo<ExpiringStream<tokio_rustls::client::TlsStream<TcpStream>, ()>>;
+
+impl Service<Uri> for Connector {
+    type Response = Connection;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _uri: Uri) -> Self::Future {
+        Box::pin(self.clone().connect())
+    }
+}
+
+fn client_config(own: &OwnIdentity, bundles: &TrustBundles, expected: SpiffeId) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(crate::provider())
+        .with_protocol_versions(crate::TLS_VERSIONS)
+        .expect("the provider speaks TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier { bundles: bundles.clone(), expected }))
+        .with_client_cert_resolver(Arc::new(own.clone()));
+    config.alpn_protocols = vec![crate::ALPN_HTTP2.to_vec()];
+    // A resumed session is not verified again.
+    config.resumption = Resumption::disabled();
+    config
+}
