@@ -185,6 +185,11 @@ impl CertificateAuthority {
         &self.own.certificate_pem
     }
 
+    /// Its key, with which anybody can issue for the system.
+    pub fn key_pem(&self) -> &PrivateKeyPem {
+        &self.own.key_pem
+    }
+
     /// Issues a certificate for an entity or an operator, for both ends of a connection. `hosts` are DNS names and IP
     /// addresses for clients that look at them, such as grpcurl; our own look at the identity only.
     ///

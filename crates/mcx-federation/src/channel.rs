@@ -133,18 +133,26 @@ impl PeerChannel {
         &self.breaker
     }
 
-    /// Makes one call with a client built on the channel: `peer.call(|channel| async move { … }).await`.
+    /// Makes one call with a client built on the channel: `peer.call(deadline, |channel| async move { … }).await`.
     ///
-    /// The call must bring its own deadline (`grpc-timeout`): one that is dropped unanswered counts neither way.
+    /// The deadline covers connecting too, which a `grpc-timeout` does not. A call that is dropped before its end, because
+    /// its caller went away, counts neither for nor against the peer.
     ///
     /// # Errors
-    /// [`PeerCallError::BreakerOpen`] at once while the breaker is open, else the call's own status.
-    pub async fn call<T, F>(&self, call: impl FnOnce(Channel) -> F) -> Result<T, PeerCallError>
+    /// [`PeerCallError::BreakerOpen`] at once while the breaker is open, else the call's own status; DEADLINE_EXCEEDED
+    /// where there is none in time.
+    pub async fn call<T, F>(
+        &self,
+        deadline: Duration,
+        call: impl FnOnce(Channel) -> F,
+    ) -> Result<T, PeerCallError>
     where
         F: Future<Output = Result<T, Status>>,
     {
         let permit = self.breaker.admit()?;
-        let answer = call(self.channel.clone()).await;
+        let answer = tokio::time::timeout(deadline, call(self.channel.clone()))
+            .await
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("the peer did not answer in time")));
         match &answer {
             Err(status) if counts_against_peer(status) => permit.failed(),
             _ => permit.succeeded(),

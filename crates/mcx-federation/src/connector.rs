@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use crate::certificate::{HandshakeRefusal, Leaf};
+use crate::stream::REFUSED_BY_PEER;
 use crate::verifier::ServerVerifier;
 use crate::{ChannelSettings, ExpiringStream, OwnIdentity, TrustBundles};
 
@@ -126,6 +127,9 @@ impl ConnectError {
         match self {
             Self::PeerIdentityMismatch { .. } => ConnectFailure::PeerIdentityMismatch,
             Self::Unreachable { .. } => ConnectFailure::Unreachable,
+            Self::HandshakeFailed { source: HandshakeRefusal::RefusedByPeer { .. }, .. } => {
+                ConnectFailure::RefusedByPeer
+            }
             Self::HandshakeFailed { .. } => ConnectFailure::HandshakeFailed,
         }
     }
@@ -153,12 +157,12 @@ pub fn connect_failure(error: &(dyn Error + 'static)) -> Option<ConnectFailure> 
         if let Some(found) = error.downcast_ref::<ConnectError>() {
             return Some(found.kind());
         }
-        // With TLS 1.3 a client learns only after its own handshake that its certificate was refused (RFC 8446 4.4.2.4).
-        if let Some(rustls::Error::AlertReceived(_)) = error.downcast_ref::<rustls::Error>() {
+        let io_error = error.downcast_ref::<io::Error>();
+        if io_error.is_some_and(|error| error.kind() == REFUSED_BY_PEER) {
             return Some(ConnectFailure::RefusedByPeer);
         }
         // An io::Error hides what it wraps from the chain of sources.
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        next = match io_error.and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
         };

@@ -12,6 +12,7 @@ use mcx_types::{Clock, SpiffeId, Timestamp};
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -122,13 +123,14 @@ impl Stream for TlsIncoming {
     }
 }
 
+/// Does the handshakes of one listener.
 #[derive(Clone)]
-struct Acceptor {
-    tls: TlsAcceptor,
-    listener: Listener,
-    timeout: Duration,
-    clock: Arc<dyn Clock>,
-    sender: mpsc::Sender<AuthenticatedStream>,
+pub(crate) struct Acceptor {
+    pub(crate) tls: TlsAcceptor,
+    pub(crate) listener: Listener,
+    pub(crate) timeout: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sender: mpsc::Sender<AuthenticatedStream>,
 }
 
 impl Acceptor {
@@ -162,7 +164,7 @@ impl Acceptor {
         }
     }
 
-    async fn handshake(
+    pub(crate) async fn handshake(
         &self,
         stream: TcpStream,
         remote_address: SocketAddr,
@@ -170,10 +172,16 @@ impl Acceptor {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote_address, %error, "cannot set TCP_NODELAY");
         }
-        let stream = tokio::time::timeout(self.timeout, self.tls.accept(stream))
+        let accepted = tokio::time::timeout(self.timeout, self.tls.accept(stream).into_fallible())
             .await
-            .map_err(|_| HandshakeRefusal::TimedOut)?
-            .map_err(|error| HandshakeRefusal::of_io(&error))?;
+            .map_err(|_| HandshakeRefusal::TimedOut)?;
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err((error, stream)) => {
+                linger(stream).await;
+                return Err(HandshakeRefusal::of_io(&error));
+            }
+        };
         let (_, session) = stream.get_ref();
         let certificate = session
             .peer_certificates()
@@ -208,4 +216,17 @@ impl Acceptor {
         )
         .increment(1);
     }
+}
+
+/// Lets a refused client read the alert that tells it why. Closing at once, with what it has sent since unread, would
+/// reset the connection, and its operator would see only that.
+async fn linger(mut stream: TcpStream) {
+    const AT_MOST: Duration = Duration::from_secs(1);
+    const BYTES_AT_MOST: u64 = 64 * 1024;
+    let until_closed = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(BYTES_AT_MOST), &mut tokio::io::sink()).await
+    };
+    // The refusal stands, however the client takes it.
+    let _ = tokio::time::timeout(AT_MOST, until_closed).await;
 }

@@ -23,6 +23,8 @@ mod identity;
 mod incoming;
 pub mod policy;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use authority::{

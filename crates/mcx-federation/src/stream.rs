@@ -50,6 +50,30 @@ impl<S, C> ExpiringStream<S, C> {
     }
 }
 
+/// The kind of error with which a stream says that the peer refused our certificate. HTTP/2 keeps the kind and the text of
+/// an error and loses what it wraps; nothing else makes reading an established connection fail with this kind.
+pub(crate) const REFUSED_BY_PEER: io::ErrorKind = io::ErrorKind::PermissionDenied;
+
+/// With TLS 1.3 a client learns only from its first read that its certificate was refused (RFC 8446 4.4.2.4).
+fn mark_refusal(error: io::Error) -> io::Error {
+    use rustls::AlertDescription as Alert;
+    let Some(rustls::Error::AlertReceived(alert)) = error.get_ref().and_then(|inner| inner.downcast_ref())
+    else {
+        return error;
+    };
+    match alert {
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::CertificateRequired
+        | Alert::UnknownCA
+        | Alert::AccessDenied => io::Error::new(REFUSED_BY_PEER, error),
+        _ => error,
+    }
+}
+
 impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for ExpiringStream<S, C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -57,7 +81,7 @@ impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for ExpiringStream<S, C> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer).map_err(mark_refusal)
     }
 }
 
