@@ -10,6 +10,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::fixtures::*;
@@ -36,27 +37,17 @@ impl Alpha {
         Self { authority, bravo, bundles, own }
     }
 
+    /// One handshake; the client then waits until the server closes the connection, or reports its error.
     async fn accept(
         &self,
         client: &Arc<ClientConfig>,
         listener: Listener,
         clock: Arc<dyn Clock>,
     ) -> Result<AuthenticatedStream, HandshakeRefusal> {
-        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
-        let connector = TlsConnector::from(Arc::clone(client));
-        tokio::spawn(async move {
-            let tcp = TcpStream::connect(address).await.unwrap();
-            // Whether the client sees an alert is not asked here; it stays until the server closes.
-            if let Ok(mut tls) = connector.connect(ServerName::try_from("alpha.example").unwrap(), tcp).await
-            {
-                let _ = tls.read_u8().await;
-            }
-        });
-        let (tcp, remote_address) = socket.accept().await.unwrap();
         let tls = TlsAcceptor::from(server_config(&self.own, &self.bundles, listener));
         let acceptor = Acceptor { tls, listener, timeout: HOUR, clock, sender: mpsc::channel(1).0 };
-        acceptor.handshake(tcp, remote_address).await
+        let (accepted, _) = accept_with(&acceptor, client).await;
+        accepted
     }
 
     async fn knock(
@@ -75,6 +66,24 @@ impl Alpha {
             Err(refusal) => refusal.label().to_owned(),
         }
     }
+}
+
+async fn accept_with(
+    acceptor: &Acceptor,
+    client: &Arc<ClientConfig>,
+) -> (Result<AuthenticatedStream, HandshakeRefusal>, JoinHandle<()>) {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let connector = TlsConnector::from(Arc::clone(client));
+    let client = tokio::spawn(async move {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        // Whether the client sees an alert is not asked here.
+        if let Ok(mut tls) = connector.connect(ServerName::try_from("alpha.example").unwrap(), tcp).await {
+            let _ = tls.read_u8().await;
+        }
+    });
+    let (tcp, remote_address) = socket.accept().await.unwrap();
+    (acceptor.handshake(tcp, remote_address).await, client)
 }
 
 fn client(authority: &CertificateAuthority, id: &SpiffeId) -> ClientConfig {
@@ -194,11 +203,17 @@ async fn certificate_must_carry_exactly_one_spiffe_identity() {
 async fn removed_and_replaced_bundles_hold_from_the_next_handshake_on_even_for_a_client_that_resumes() {
     let alpha = Alpha::new();
     let system = alpha.bravo.mc_system_id();
-    // One configuration over all handshakes keeps the tickets that a server would give it.
+    // One configuration on each side over all handshakes, as in production: a session could be resumed.
     let client = Arc::new(client(&alpha.bravo, &mms("bravo.example")));
+    let tls = TlsAcceptor::from(server_config(&alpha.own, &alpha.bundles, Listener::Peer));
+    let (clock, sender) = (Arc::new(SystemClock), mpsc::channel(1).0);
+    let acceptor = Acceptor { tls, listener: Listener::Peer, timeout: HOUR, clock, sender };
     let outcome = async || {
-        let accepted = alpha.accept(&client, Listener::Peer, Arc::new(SystemClock)).await;
-        accepted.map(|_| "accepted").unwrap_or_else(|refusal| refusal.label())
+        let (accepted, client) = accept_with(&acceptor, &client).await;
+        let outcome = accepted.map(drop).map_or_else(|refusal| refusal.label(), |()| "accepted");
+        // Only now it has read what a server sends to resume with.
+        client.await.unwrap();
+        outcome
     };
     assert_eq!(outcome().await, "accepted");
     alpha.bundles.remove_partner(system);
@@ -221,8 +236,28 @@ async fn connection_ends_with_the_certificate_that_opened_it() {
     let client = Arc::new(client_of(&issued));
     let mut connection = alpha.accept(&client, Listener::Internal, clock).await.unwrap();
     // The client says nothing and does not close: only the expiry ends this read.
-    let ended = connection.read_u8().await.unwrap_err();
+    let ended = tokio::time::timeout(Duration::from_secs(60), connection.read_u8()).await;
+    let ended = ended.expect("the connection goes on").unwrap_err();
     assert_eq!(ended.kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn refused_client_can_read_why_although_it_has_already_sent_requests() {
+    let alpha = Alpha::new();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let config = server_config(&alpha.own, &alpha.bundles, Listener::Peer);
+    let limits = HandshakeLimits::default();
+    let _incoming = TlsIncoming::new(socket, config, Listener::Peer, limits, Arc::new(SystemClock));
+    let stranger = Arc::new(client(&authority("charlie.example"), &mms("charlie.example")));
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let server = ServerName::try_from("alpha.example").unwrap();
+    let mut tls = TlsConnector::from(stranger).connect(server, tcp).await.unwrap();
+    tls.write_all(&[0; 32 * 1024]).await.unwrap();
+    let refused = HandshakeRefusal::of_io(&tls.read_u8().await.unwrap_err());
+    assert_eq!(refused, HandshakeRefusal::RefusedByPeer { alert: "CertificateUnknown".to_owned() });
+    let closed = tls.get_mut().0.read_u8().await.unwrap_err();
+    assert_eq!(closed.kind(), std::io::ErrorKind::UnexpectedEof, "the connection was reset");
 }
 
 async fn greet(address: std::net::SocketAddr, client: Arc<ClientConfig>) {
