@@ -4,10 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mcx_types::{Clock, McSystemId, Timestamp};
-use serde::{Deserialize, Serialize};
 
 /// When a breaker opens, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerSettings {
     /// So many failures without a success between them open it; at least 1.
     pub failures_to_open: u32,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcx_types::{Clock, SpiffeId};
-use serde::{Deserialize, Serialize};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -15,7 +14,7 @@ use crate::{
 };
 
 /// How channels are opened and kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelSettings {
     /// How long one endpoint may take to accept a TCP connection, and again to finish the TLS handshake.
     pub connect_timeout: Duration,
