@@ -111,6 +111,9 @@ pub enum PeerCallError {
     /// Tried, and failed; [`crate::connect_failure`] tells whether the peer was reached.
     #[error("the call to the peer failed")]
     Status(#[from] Status),
+    /// Tried, and not answered in time.
+    #[error("the peer did not answer in time")]
+    TimedOut,
 }
 
 /// A channel to one entity of one partner, with the partner's circuit breaker. Clones share both.
@@ -138,8 +141,8 @@ impl PeerChannel {
     /// its caller went away, counts neither for nor against the peer.
     ///
     /// # Errors
-    /// [`PeerCallError::BreakerOpen`] at once while the breaker is open, else the call's own status; DEADLINE_EXCEEDED
-    /// where there is none in time.
+    /// [`PeerCallError::BreakerOpen`] at once while the breaker is open, else the call's own status;
+    /// [`PeerCallError::TimedOut`] where there is none in time.
     pub async fn call<T, F>(
         &self,
         deadline: Duration,
@@ -149,9 +152,10 @@ impl PeerChannel {
         F: Future<Output = Result<T, Status>>,
     {
         let permit = self.breaker.admit()?;
-        let answer = tokio::time::timeout(deadline, call(self.channel.clone()))
-            .await
-            .unwrap_or_else(|_| Err(Status::deadline_exceeded("the peer did not answer in time")));
+        let Ok(answer) = tokio::time::timeout(deadline, call(self.channel.clone())).await else {
+            permit.failed();
+            return Err(PeerCallError::TimedOut);
+        };
         match &answer {
             Err(status) if counts_against_peer(status) => permit.failed(),
             _ => permit.succeeded(),
