@@ -13,9 +13,11 @@
 //! | serve probes and metrics | [`admin::Admin`] |
 //! | end in good order | [`shutdown::Shutdown`] |
 
+pub mod config;
 pub mod error;
 pub mod readiness;
 pub mod shutdown;
+pub mod telemetry;
 
 
 /// The domain of the error reasons that the layers themselves answer with; see [`Refusal`].
