@@ -58,3 +58,6 @@ pub fn schema<S: Settings>() -> serde_json::Value {
 pub fn environment_variable(key: &str) -> String {
     format!("{ENVIRONMENT_PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,12 +13,23 @@
 //! | serve probes and metrics | [`admin::Admin`] |
 //! | end in good order | [`shutdown::Shutdown`] |
 
+pub mod admin;
+pub mod client;
 pub mod config;
+mod context;
+mod deadline;
 pub mod error;
+mod layers;
+mod outcome;
 pub mod readiness;
+mod refusal;
+pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 
+pub use context::{CallContext, RequestId};
+pub use deadline::Deadline;
+pub use refusal::Refusal;
 
 /// The domain of the error reasons that the layers themselves answer with; see [`Refusal`].
 pub const DOMAIN: &str = "mcx.runtime";
