@@ -5,11 +5,16 @@ use std::time::Duration;
 use mcx_federation::Listener;
 use mcx_runtime::CallContext;
 use mcx_runtime::error::decode_status;
+use mcx_runtime::limited;
 use mcx_runtime::readiness::Readiness;
 use mcx_runtime::server::{ServerConfig, ServerError};
 use mcx_types::Entity;
+use tonic::body::Body;
 use tonic::{Code, Request};
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tower::ServiceExt;
 
 use crate::harness::{SERVICE, System, TestService, text};
 
@@ -90,6 +95,25 @@ async fn a_message_beyond_the_limit_is_refused_and_the_connection_lives() {
     let refused = client.ask(&"x".repeat(5 * 1024 * 1024)).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
     assert_eq!(client.ask("small").await.unwrap().into_inner().text, "small");
+}
+
+#[tokio::test]
+async fn a_limited_service_refuses_messages_that_are_larger_than_its_settings_say() {
+    let config = ServerConfig { max_request_bytes: 8, ..ServerConfig::default() };
+    let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
+    let service = limited!(health, config);
+    let answer_to = async |length: u8| {
+        // A message in gRPC's framing: not compressed, its length in four bytes, then field 1 as bytes.
+        let mut frame = vec![0, 0, 0, 0, length, 0x0a, length - 2];
+        frame.resize(5 + usize::from(length), b'x');
+        let body = Body::new(http_body_util::Full::from(frame));
+        let mut request = http::Request::new(body);
+        *request.uri_mut() = "/grpc.health.v1.Health/Check".parse().unwrap();
+        let Ok(response) = service.clone().oneshot(request).await;
+        tonic::Status::from_header_map(response.headers()).unwrap().code()
+    };
+    assert_eq!(answer_to(9).await, Code::OutOfRange);
+    assert_eq!(answer_to(8).await, Code::NotFound, "it was read, and names no service");
 }
 
 #[tokio::test]

@@ -68,6 +68,10 @@ async fn a_served_service_is_described_and_one_of_another_listener_is_not() {
     let answer = reflect!(v1, channel.clone(), of_served).unwrap().unwrap();
     assert!(format!("{answer:?}").contains("FileDescriptorResponse"), "{answer:?}");
 
+    let of_import = |_: fn(String) -> _, file: fn(String) -> _| file("mcx.test.v1.Text".to_owned());
+    let answer = reflect!(v1, channel.clone(), of_import).unwrap().unwrap();
+    assert!(format!("{answer:?}").contains("FileDescriptorResponse"), "{answer:?}");
+
     let of_hidden = |_: fn(String) -> _, file: fn(String) -> _| file("mcx.test.v1.SecretService".to_owned());
     let hidden = reflect!(v1, channel, of_hidden);
     assert!(hidden.is_err_and(|status| status.code() == Code::NotFound));
