@@ -61,6 +61,7 @@ pub(crate) fn command(program: &Path, user: Option<User>, log: &Path) -> Command
 
 /// The program in the first of these directories, or else in those of `PATH`, that has it.
 pub(crate) fn find_program(name: &str, directories: &[PathBuf]) -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "where programs are is no configuration of ours")]
     let path = std::env::var_os("PATH").unwrap_or_default();
     directories
         .iter()
