@@ -1,0 +1,57 @@
+# What people do with this repository. Every target sets up what it needs; `make help` lists them.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+CARGO ?= cargo
+# Arguments of `make demo`, `make dev` and, for the runner, of `make test`: make test ARGS='-p mcx-aka'
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Walk a user through the migration between two systems, and say whether it worked
+	@scripts/setup-tools build
+	$(CARGO) run --locked --quiet --bin crossband -- demo $(ARGS)
+
+.PHONY: dev
+dev: ## Run two federated systems until interrupted
+	@scripts/setup-tools build
+	$(CARGO) run --locked --quiet --bin crossband -- dev $(ARGS)
+
+.PHONY: test
+test: ## Run every test, on a Postgres and a Redis started for the purpose
+	@scripts/setup-tools build test
+	@scripts/with-services scripts/run-tests $(ARGS)
+
+.PHONY: lint
+lint: ## Check format, lints, protos, scripts
+	@scripts/setup-tools build lint
+	$(CARGO) fmt --all --check
+	@scripts/check-contract
+	@scripts/check-sources
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: bench
+bench: ## Measure, on a Postgres and a Redis started for the purpose
+	@scripts/setup-tools build test
+	@scripts/with-services $(CARGO) bench --locked --workspace --benches $(ARGS)
+
+.PHONY: build
+build: ## Build the program for production: target/release/crossband
+	@scripts/setup-tools build
+	$(CARGO) build --locked --release --bin crossband
+
+.PHONY: doc
+doc: ## Build the documentation of the crates: target/doc
+	@scripts/setup-tools build
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+
+.PHONY: fmt
+fmt: ## Format the sources
+	$(CARGO) fmt --all
+
+.PHONY: clean
+clean: ## Remove what was built and installed here
+	$(CARGO) clean
+	rm -rf .tools .crossband
