@@ -73,6 +73,17 @@ pub fn server_config(own: &OwnIdentity, bundles: &TrustBundles, listener: Listen
     Arc::new(config)
 }
 
+/// The TLS settings of a listener whose clients prove themselves otherwise, such as SIP over TLS, where a UE answers an AKA
+/// challenge: TLS 1.2 or 1.3, the own certificate, none asked of the client.
+pub fn unauthenticated_server_config(own: &OwnIdentity) -> Arc<ServerConfig> {
+    let config = ServerConfig::builder_with_provider(crate::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .expect("the provider speaks TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(own.clone()));
+    Arc::new(config)
+}
+
 /// What clients that have not proved anything yet may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandshakeLimits {

@@ -38,7 +38,10 @@ pub use connector::{
     ConnectError, ConnectFailure, Connector, NoEndpoint, PeerEndpoint, PeerEndpointError, connect_failure,
 };
 pub use identity::{IdentityFiles, OwnIdentity, OwnIdentityError};
-pub use incoming::{ConnectionInfo, HandshakeLimits, Sha256Fingerprint, TlsIncoming, server_config};
+pub use incoming::{
+    ConnectionInfo, HandshakeLimits, Sha256Fingerprint, TlsIncoming, server_config,
+    unauthenticated_server_config,
+};
 pub use policy::{Caller, Decision, Denial, DuplicateRule, MethodRule, PolicyTable};
 pub use stream::{AuthenticatedStream, ExpiringStream};
 

@@ -2,7 +2,12 @@
 //!
 //! Read the `.proto` files, not the generated code: every message, field and rpc is explained there.
 
-#![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code; the comments are in the .proto files")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated code; the comments are in the .proto files"
+)]
 
 mod secrets;
 

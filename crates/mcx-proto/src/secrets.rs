@@ -39,10 +39,14 @@ mod tests {
             ik: secret.clone(),
         };
         let request = CreateSubscriberRequest {
-            keys: Some(SubscriberKeys { k: secret.clone(), operator_variant: Some(OperatorVariant::Opc(secret)) }),
+            keys: Some(SubscriberKeys {
+                k: secret.clone(),
+                operator_variant: Some(OperatorVariant::Opc(secret)),
+            }),
             ..Default::default()
         };
-        let printed = format!("{vector:?} {request:?} {:?}", request.keys.as_ref().map(|keys| &keys.operator_variant));
+        let printed =
+            format!("{vector:?} {request:?} {:?}", request.keys.as_ref().map(|keys| &keys.operator_variant));
         assert!(!printed.contains("165"), "{printed}");
         assert!(!printed.contains("a5"), "{printed}");
     }

@@ -21,6 +21,7 @@ mod deadline;
 pub mod error;
 mod layers;
 mod outcome;
+mod procedure;
 pub mod readiness;
 mod refusal;
 pub mod server;

@@ -24,7 +24,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-pub use propagation::{extract_trace_context, inject_trace_context};
+pub use propagation::{current_trace_id, extract_trace_context, inject_trace_context};
 
 use crate::config::{Settings, duration_schema};
 

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -14,6 +15,14 @@ pub fn extract_trace_context(headers: &HeaderMap) -> Context {
 /// Puts the context of a span into the headers of a call to somebody else.
 pub fn inject_trace_context(span: &tracing::Span, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(&span.context(), &mut HeadersMut(headers));
+}
+
+/// The id of the trace that the current span belongs to, in hexadecimal; empty where there is none.
+pub fn current_trace_id() -> String {
+    let context = tracing::Span::current().context();
+    let span = context.span();
+    let span_context = span.span_context();
+    if span_context.is_valid() { span_context.trace_id().to_string() } else { String::new() }
 }
 
 struct Headers<'call>(&'call HeaderMap);
