@@ -1,0 +1,12 @@
+//! The registrar over real sockets, with real AKA vectors.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod authentication;
+mod bindings;
+mod flows;
+mod home;
+mod hostile;
+mod protocol;
+mod raw;
+mod rig;
+mod sipp;
