@@ -26,6 +26,19 @@ pub(crate) fn milenage() -> Milenage {
     Milenage::new(&key, &Opc::derive(&key, &OperatorKey::from_hex(OP).unwrap()))
 }
 
+/// The RAND of the vector with this number.
+fn rand(number: usize) -> Rand {
+    let number = u128::try_from(number).unwrap();
+    Rand((0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100 + (number << 64)).to_be_bytes())
+}
+
+/// XRES, CK and IK of the first vector, in hexadecimal.
+pub(crate) fn secrets_of_first_vector() -> [String; 3] {
+    let sqn = Sqn::new(Sequence::new(1).unwrap(), index());
+    let vector = milenage().authentication_vector(rand(0), sqn, Amf::from_hex(AMF).unwrap());
+    [vector.xres.expose_octets(), vector.ck.expose_octets(), vector.ik.expose_octets()].map(hex::encode)
+}
+
 /// The ISIM of the subscriber.
 pub(crate) fn isim() -> Isim {
     let key = SubscriberKey::from_hex(K).unwrap();
@@ -98,8 +111,7 @@ impl Home {
 
     fn answer(&self, state: &mut State, sqn: Sqn) -> AuthenticationInformation {
         state.last_issued = sqn.sequence().get();
-        let number = u128::try_from(state.issued.len()).unwrap();
-        let rand = Rand((0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100 + (number << 64)).to_be_bytes());
+        let rand = rand(state.issued.len());
         state.issued.push(rand);
         AuthenticationInformation {
             identities: SipIdentities { impi: self.impi.clone(), impus: self.impus.clone() },

@@ -10,3 +10,4 @@ mod protocol;
 mod raw;
 mod rig;
 mod sipp;
+mod traces;
