@@ -102,9 +102,14 @@ impl Rig {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Setup)) -> Self {
+        let cache = SharedCache::open(&CacheConfig::from_url("memory:"), "test").unwrap();
+        Self::replica(cache, change).await
+    }
+
+    /// One of several SIP cores that share a cache. Each has a home network of its own.
+    pub(crate) async fn replica(cache: SharedCache, change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         change(&mut setup);
-        let cache = SharedCache::open(&CacheConfig::from_url("memory:"), "test").unwrap();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_micros(1_795_305_600_000_000)));
         let visitors = Arc::new(Home::new(VISITOR_IMPI, &[VISITOR_IMPU, "tel:+4930123456"], setup.algorithm));
         let own = Arc::new(Home::new(OWN_IMPI, &[OWN_IMPU], setup.algorithm));
