@@ -3,6 +3,7 @@
 //! - [`Database`]: durable state, in Postgres or in SQLite, with each statement written once.
 //! - [`Schema`]: the forward-only migrations of one service, one set per engine.
 //! - [`GroupCommit`]: concurrent requests answered by one commit.
+//! - [`idempotency`]: mutating requests that may be repeated.
 //! - [`SharedCache`]: what replicas share and may lose, in Redis or in the process.
 //!
 //! The README of this crate says which SQL both engines understand.
@@ -12,6 +13,7 @@ mod config;
 mod database;
 mod error;
 mod group_commit;
+pub mod idempotency;
 
 pub use cache::{CacheError, Notification, SharedCache, Subscription};
 pub use config::{CacheConfig, DatabaseConfig, OpenError};
