@@ -1,0 +1,72 @@
+//! The use cases of migration management: the only place where rules, store and peers meet.
+//!
+//! | room | does | TS 23.280 10.1.6.2 |
+//! | --- | --- | --- |
+//! | [`release`] | the primary's part | steps 4 to 7 |
+//! | [`admission`] | the partner's part | steps 2 to 4, 7 to 9 |
+//! | [`agreements`], [`bindings`], [`permits`] | what operators provision | pre-condition 4 |
+//! | [`peers`] | who the partners are and how they are reached | |
+//! | [`limits`] | how often a partner may ask | |
+//! | [`audit_trail`] | what is recorded | |
+//! | [`upkeep`] | what is done beside the requests | |
+
+pub(crate) mod admission;
+pub(crate) mod agreements;
+pub(crate) mod audit_trail;
+pub(crate) mod bindings;
+pub(crate) mod import;
+pub(crate) mod limits;
+pub(crate) mod mutation;
+pub(crate) mod peers;
+pub(crate) mod permits;
+pub(crate) mod release;
+pub(crate) mod upkeep;
+
+use std::sync::Arc;
+
+use mcx_store::{Database, SharedCache};
+use mcx_types::{Clock, Entity, McSystemId};
+use sip_database::client::SipAuthenticationClient;
+
+use crate::config::MigrationManagementConfig;
+use crate::error::Hop;
+use audit_trail::AuditTrail;
+use limits::RateLimiter;
+use peers::Peers;
+
+/// Everything that the use cases stand on. Clones share it.
+#[derive(Clone)]
+pub(crate) struct App(Arc<AppParts>);
+
+/// The parts of [`App`].
+pub(crate) struct AppParts {
+    /// This MC system.
+    pub(crate) own: McSystemId,
+    pub(crate) database: Database,
+    pub(crate) sip_database: SipAuthenticationClient,
+    pub(crate) cache: SharedCache,
+    pub(crate) peers: Peers,
+    pub(crate) audit: AuditTrail,
+    pub(crate) limiter: RateLimiter,
+    pub(crate) config: MigrationManagementConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl App {
+    pub(crate) fn new(parts: AppParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// An entity of this MC system, as an error names it.
+    fn own_hop(&self, entity: Entity) -> Hop {
+        Hop { mc_system_id: self.own.clone(), entity }
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
+}

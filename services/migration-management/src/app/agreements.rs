@@ -1,0 +1,120 @@
+//! What operators do with agreements, and how every replica hears of it.
+
+use mcx_proto::migration::v1 as proto;
+use mcx_store::SharedCache;
+use mcx_store::StoreError;
+use mcx_store::idempotency::MutatingRequest;
+use mcx_types::McSystemId;
+
+use super::App;
+use super::mutation::{Begun, begin};
+use crate::domain::agreement::Agreement;
+use crate::error::Error;
+use crate::store::{Page, Stored, agreements};
+use crate::wire;
+
+/// Where replicas tell each other that agreements have changed.
+pub(crate) const CHANGES: &str = "agreements";
+
+impl App {
+    pub(crate) async fn create_agreement(
+        &self,
+        agreement: Agreement,
+        request: Option<MutatingRequest>,
+    ) -> Result<proto::CreateAgreementResponse, Error> {
+        let now = self.clock.now();
+        let mut mutation = match begin(&self.database, request, now).await? {
+            Begun::Answered(response) => return Ok(response),
+            Begun::Granted(mutation) => mutation,
+        };
+        let stored = agreements::insert(&mut mutation.transaction, &agreement, now).await?;
+        let response = proto::CreateAgreementResponse { agreement: Some(wire::agreement::encode(&stored)) };
+        mutation.commit(&response).await?;
+        self.agreement_changed(&agreement).await?;
+        Ok(response)
+    }
+
+    pub(crate) async fn get_agreement(&self, partner: McSystemId) -> Result<Stored<Agreement>, Error> {
+        agreements::find(&self.database, &partner).await?.ok_or(Error::AgreementNotFound(partner))
+    }
+
+    pub(crate) async fn list_agreements(
+        &self,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page<Stored<Agreement>>, Error> {
+        Ok(agreements::list(&self.database, after, limit).await?)
+    }
+
+    pub(crate) async fn update_agreement(
+        &self,
+        agreement: Agreement,
+        version: i64,
+        request: Option<MutatingRequest>,
+    ) -> Result<proto::UpdateAgreementResponse, Error> {
+        let now = self.clock.now();
+        let mut mutation = match begin(&self.database, request, now).await? {
+            Begun::Answered(response) => return Ok(response),
+            Begun::Granted(mutation) => mutation,
+        };
+        let Some(stored) = agreements::update(&mut mutation.transaction, &agreement, version, now).await?
+        else {
+            let exists = agreements::exists(&mut mutation.transaction, &agreement.partner).await?;
+            return Err(if exists {
+                Error::EtagMismatch
+            } else {
+                Error::AgreementNotFound(agreement.partner)
+            });
+        };
+        let response = proto::UpdateAgreementResponse { agreement: Some(wire::agreement::encode(&stored)) };
+        mutation.commit(&response).await?;
+        self.agreement_changed(&agreement).await?;
+        Ok(response)
+    }
+
+    pub(crate) async fn delete_agreement(
+        &self,
+        partner: McSystemId,
+        version: Option<i64>,
+        request: Option<MutatingRequest>,
+    ) -> Result<proto::DeleteAgreementResponse, Error> {
+        let mut mutation = match begin(&self.database, request, self.clock.now()).await? {
+            Begun::Answered(response) => return Ok(response),
+            Begun::Granted(mutation) => mutation,
+        };
+        let deleted = agreements::delete(&mut mutation.transaction, &partner, version).await;
+        let deleted = deleted.map_err(|error| match error {
+            StoreError::ForeignKeyViolation { .. } => Error::AgreementInUse(partner.clone()),
+            other => other.into(),
+        })?;
+        if !deleted {
+            let exists = agreements::exists(&mut mutation.transaction, &partner).await?;
+            return Err(if exists { Error::EtagMismatch } else { Error::AgreementNotFound(partner) });
+        }
+        let response = proto::DeleteAgreementResponse {};
+        mutation.commit(&response).await?;
+        self.peers.forget(&partner);
+        notify(&self.cache).await;
+        Ok(response)
+    }
+
+    async fn agreement_changed(&self, agreement: &Agreement) -> Result<(), Error> {
+        self.peers.channel(agreement)?;
+        notify(&self.cache).await;
+        Ok(())
+    }
+
+    /// Makes the peers those of the agreements.
+    pub(crate) async fn reconcile_peers(&self) -> Result<(), StoreError> {
+        let agreements = agreements::all(&self.database).await?;
+        self.peers.reconcile(agreements.iter().map(|stored| &stored.value));
+        Ok(())
+    }
+}
+
+/// Tells the other replicas. Should it fail, they find out at their next interval.
+async fn notify(cache: &SharedCache) {
+    if let Err(error) = cache.publish(CHANGES, "changed").await {
+        tracing::warn!(%error, "other replicas are not told of the change, they will find it at their next interval");
+    }
+}

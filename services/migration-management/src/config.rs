@@ -1,0 +1,116 @@
+//! The settings of migration management.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mcx_types::Violations;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the section `[migration_management]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MigrationManagementConfig {
+    /// How long a primary MC system may take to answer.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub primary_timeout: Duration,
+    /// How long the own SIP database may take to answer.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub sip_database_timeout: Duration,
+    /// How often agreements are read again, should a change notification have been missed.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub agreement_refresh_interval: Duration,
+    /// After how many failures in a row a partner is left alone for a while.
+    pub breaker_failures: u32,
+    /// How long it is left alone.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub breaker_pause: Duration,
+    /// What a partner may ask where its agreement does not say.
+    pub default_limits: DefaultLimits,
+    /// Where audit records go beside the database.
+    pub audit: AuditConfig,
+}
+
+/// What a partner may ask where its agreement does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DefaultLimits {
+    /// Requests for vectors of all users together, per minute.
+    pub requests_per_minute: u32,
+    /// Requests for vectors of one user, per minute.
+    pub requests_per_user_per_minute: u32,
+    /// Resynchronisations of one user, per hour.
+    pub resynchronisations_per_user_per_hour: u32,
+}
+
+/// Where audit records go beside the database.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// A file to which every record is appended as one line of JSON. The user stands in it as a pseudonym only.
+    pub json_lines_file: Option<PathBuf>,
+    /// A file with the secret, at least 32 bytes, from which pseudonyms are made: the same user has the same pseudonym as long
+    /// as the secret stays. Required where `json_lines_file` is set.
+    pub pseudonym_key_file: Option<PathBuf>,
+}
+
+impl Default for MigrationManagementConfig {
+    fn default() -> Self {
+        Self {
+            primary_timeout: Duration::from_secs(2),
+            sip_database_timeout: Duration::from_secs(1),
+            agreement_refresh_interval: Duration::from_secs(5),
+            breaker_failures: 5,
+            breaker_pause: Duration::from_secs(2),
+            default_limits: DefaultLimits::default(),
+            audit: AuditConfig::default(),
+        }
+    }
+}
+
+impl Default for DefaultLimits {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: 6_000,
+            requests_per_user_per_minute: 30,
+            resynchronisations_per_user_per_hour: 30,
+        }
+    }
+}
+
+impl mcx_runtime::config::Settings for MigrationManagementConfig {
+    fn validate(&self, violations: &mut Violations) {
+        let durations = [
+            ("primary_timeout", self.primary_timeout),
+            ("sip_database_timeout", self.sip_database_timeout),
+            ("agreement_refresh_interval", self.agreement_refresh_interval),
+            ("breaker_pause", self.breaker_pause),
+        ];
+        for (key, duration) in durations {
+            if duration.is_zero() {
+                violations.add(key, "must be longer than zero");
+            }
+        }
+        let limits = self.default_limits;
+        let numbers = [
+            ("breaker_failures", self.breaker_failures),
+            ("default_limits.requests_per_minute", limits.requests_per_minute),
+            ("default_limits.requests_per_user_per_minute", limits.requests_per_user_per_minute),
+            (
+                "default_limits.resynchronisations_per_user_per_hour",
+                limits.resynchronisations_per_user_per_hour,
+            ),
+        ];
+        for (key, number) in numbers {
+            if number == 0 {
+                violations.add(key, "must be at least 1");
+            }
+        }
+        if self.audit.json_lines_file.is_some() && self.audit.pseudonym_key_file.is_none() {
+            violations.add("audit.pseudonym_key_file", "is required where audit.json_lines_file is set");
+        }
+    }
+}

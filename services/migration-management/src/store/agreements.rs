@@ -1,0 +1,202 @@
+//! Agreements in the database.
+
+use mcx_store::{Database, StoreError, Transaction};
+use mcx_types::{McSystemId, Timestamp};
+
+use super::columns::{corrupt, list_json, micros, parse, parse_list, validity};
+use super::{Page, Stored};
+use crate::domain::agreement::{Agreement, AgreementLimits, AgreementState, PartnerCapability};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    partner_mc_system_id: String,
+    peer_endpoints: String,
+    trust_bundle_pem: String,
+    state: String,
+    valid_from: Option<i64>,
+    valid_until: Option<i64>,
+    partner_may_ask: String,
+    requests_per_minute: Option<i64>,
+    requests_per_user_per_minute: Option<i64>,
+    resynchronisations_per_user_per_hour: Option<i64>,
+    version: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl TryFrom<Row> for Stored<Agreement> {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, Self::Error> {
+        let limit = |number: Option<i64>| {
+            number.map(|number| u32::try_from(number).map_err(|_| corrupt("limits"))).transpose()
+        };
+        let capabilities: Vec<String> = parse_list("partner_may_ask", &row.partner_may_ask)?;
+        Ok(Self {
+            value: Agreement {
+                partner: parse("partner_mc_system_id", &row.partner_mc_system_id)?,
+                peer_endpoints: parse_list("peer_endpoints", &row.peer_endpoints)?,
+                trust_bundle_pem: row.trust_bundle_pem,
+                state: match row.state.as_str() {
+                    "ACTIVE" => AgreementState::Active,
+                    "SUSPENDED" => AgreementState::Suspended,
+                    _ => return Err(corrupt("state")),
+                },
+                validity: validity(row.valid_from, row.valid_until),
+                partner_may_ask: capabilities
+                    .iter()
+                    .map(|name| capability(name))
+                    .collect::<Result<_, _>>()?,
+                limits: AgreementLimits {
+                    requests_per_minute: limit(row.requests_per_minute)?,
+                    requests_per_user_per_minute: limit(row.requests_per_user_per_minute)?,
+                    resynchronisations_per_user_per_hour: limit(row.resynchronisations_per_user_per_hour)?,
+                },
+            },
+            version: row.version,
+            created_at: Timestamp::from_micros(row.created_at),
+            updated_at: Timestamp::from_micros(row.updated_at),
+        })
+    }
+}
+
+fn capability(name: &str) -> Result<PartnerCapability, StoreError> {
+    let known = PartnerCapability::SipAuthenticationInformation;
+    if name == known.as_str() { Ok(known) } else { Err(corrupt("partner_may_ask")) }
+}
+
+fn state_name(state: AgreementState) -> &'static str {
+    match state {
+        AgreementState::Active => "ACTIVE",
+        AgreementState::Suspended => "SUSPENDED",
+    }
+}
+
+fn capabilities_json(capabilities: &[PartnerCapability]) -> String {
+    list_json(&capabilities.iter().map(|capability| capability.as_str()).collect::<Vec<_>>())
+}
+
+pub(crate) async fn find(
+    database: &Database,
+    partner: &McSystemId,
+) -> Result<Option<Stored<Agreement>>, StoreError> {
+    let row: Option<Row> = database
+        .statement("SELECT * FROM agreement WHERE partner_mc_system_id = $1")
+        .bind(partner.as_str())
+        .fetch_optional()
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Up to `limit` agreements behind `after`, in the order of the partners' identifiers.
+pub(crate) async fn list(
+    database: &Database,
+    after: &str,
+    limit: u32,
+) -> Result<Page<Stored<Agreement>>, StoreError> {
+    let rows: Vec<Row> = database
+        .statement(
+            "SELECT * FROM agreement WHERE partner_mc_system_id > $1 ORDER BY partner_mc_system_id LIMIT $2",
+        )
+        .bind(after)
+        .bind(i64::from(limit) + 1)
+        .fetch_all()
+        .await?;
+    let items = rows.into_iter().map(TryInto::try_into).collect::<Result<Vec<Stored<Agreement>>, _>>()?;
+    Ok(Page::cut(items, limit, |agreement| agreement.value.partner.to_string()))
+}
+
+/// Every agreement; there are as many as partners, which is few.
+pub(crate) async fn all(database: &Database) -> Result<Vec<Stored<Agreement>>, StoreError> {
+    let rows: Vec<Row> =
+        database.statement("SELECT * FROM agreement ORDER BY partner_mc_system_id").fetch_all().await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+pub(crate) async fn insert(
+    transaction: &mut Transaction,
+    agreement: &Agreement,
+    now: Timestamp,
+) -> Result<Stored<Agreement>, StoreError> {
+    let limits = agreement.limits;
+    let row: Row = transaction
+        .statement(
+            "INSERT INTO agreement (partner_mc_system_id, peer_endpoints, trust_bundle_pem, state, valid_from, valid_until, \
+             partner_may_ask, requests_per_minute, requests_per_user_per_minute, resynchronisations_per_user_per_hour, \
+             version, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11) RETURNING *",
+        )
+        .bind(agreement.partner.as_str())
+        .bind(list_json(&agreement.peer_endpoints))
+        .bind(agreement.trust_bundle_pem.as_str())
+        .bind(state_name(agreement.state))
+        .bind(micros(agreement.validity.from))
+        .bind(micros(agreement.validity.until))
+        .bind(capabilities_json(&agreement.partner_may_ask))
+        .bind(limits.requests_per_minute.map(i64::from))
+        .bind(limits.requests_per_user_per_minute.map(i64::from))
+        .bind(limits.resynchronisations_per_user_per_hour.map(i64::from))
+        .bind(now.as_micros())
+        .fetch_one()
+        .await?;
+    row.try_into()
+}
+
+/// Replaces the agreement if it still has `version`; `None` where it has not, or is gone.
+pub(crate) async fn update(
+    transaction: &mut Transaction,
+    agreement: &Agreement,
+    version: i64,
+    now: Timestamp,
+) -> Result<Option<Stored<Agreement>>, StoreError> {
+    let limits = agreement.limits;
+    let row: Option<Row> = transaction
+        .statement(
+            "UPDATE agreement SET peer_endpoints = $3, trust_bundle_pem = $4, state = $5, valid_from = $6, valid_until = $7, \
+             partner_may_ask = $8, requests_per_minute = $9, requests_per_user_per_minute = $10, \
+             resynchronisations_per_user_per_hour = $11, version = version + 1, updated_at = $12 \
+             WHERE partner_mc_system_id = $1 AND version = $2 RETURNING *",
+        )
+        .bind(agreement.partner.as_str())
+        .bind(version)
+        .bind(list_json(&agreement.peer_endpoints))
+        .bind(agreement.trust_bundle_pem.as_str())
+        .bind(state_name(agreement.state))
+        .bind(micros(agreement.validity.from))
+        .bind(micros(agreement.validity.until))
+        .bind(capabilities_json(&agreement.partner_may_ask))
+        .bind(limits.requests_per_minute.map(i64::from))
+        .bind(limits.requests_per_user_per_minute.map(i64::from))
+        .bind(limits.resynchronisations_per_user_per_hour.map(i64::from))
+        .bind(now.as_micros())
+        .fetch_optional()
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Removes the agreement if it has `version` (`None`: whichever); says whether it did.
+pub(crate) async fn delete(
+    transaction: &mut Transaction,
+    partner: &McSystemId,
+    version: Option<i64>,
+) -> Result<bool, StoreError> {
+    let removed = transaction
+        .statement(
+            "DELETE FROM agreement WHERE partner_mc_system_id = $1 AND version = COALESCE($2, version)",
+        )
+        .bind(partner.as_str())
+        .bind(version)
+        .execute()
+        .await?;
+    Ok(removed == 1)
+}
+
+/// Whether the agreement is there, whatever its version.
+pub(crate) async fn exists(transaction: &mut Transaction, partner: &McSystemId) -> Result<bool, StoreError> {
+    let row: Option<(i64,)> = transaction
+        .statement("SELECT version FROM agreement WHERE partner_mc_system_id = $1")
+        .bind(partner.as_str())
+        .fetch_optional()
+        .await?;
+    Ok(row.is_some())
+}
