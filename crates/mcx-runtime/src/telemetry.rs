@@ -127,6 +127,9 @@ pub enum TelemetryError {
     AlreadyInstalled,
 }
 
+/// A layer of `tracing` that hears of spans and events beside the log and the traces.
+pub type ObserverLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Keeps telemetry going; dropping it sends the last spans, for no longer than the configured bound.
 #[derive(Debug)]
 #[must_use = "dropping it ends telemetry"]
@@ -142,9 +145,21 @@ impl Telemetry {
     /// # Errors
     /// [`TelemetryError`] where the exporter or the log level cannot be had, or where this was done before.
     pub fn install(config: &TelemetryConfig, origin: &Origin) -> Result<Self, TelemetryError> {
+        Self::install_with(config, origin, None)
+    }
+
+    /// As [`Telemetry::install`], with a layer of the caller that hears of every span and event, whatever the log level is.
+    ///
+    /// # Errors
+    /// As [`Telemetry::install`].
+    pub fn install_with(
+        config: &TelemetryConfig,
+        origin: &Origin,
+        observer: Option<ObserverLayer>,
+    ) -> Result<Self, TelemetryError> {
         let provider = tracer_provider(config, origin)?;
         let is_terminal = io::stderr().is_terminal();
-        let (dispatch, telemetry) = Self::with_provider(config, provider, io::stderr, is_terminal)?;
+        let (dispatch, telemetry) = Self::build(config, provider, io::stderr, is_terminal, observer)?;
         tracing::dispatcher::set_global_default(dispatch).map_err(|_| TelemetryError::AlreadyInstalled)?;
         Ok(telemetry)
     }
@@ -159,6 +174,19 @@ impl Telemetry {
         provider: SdkTracerProvider,
         writer: W,
         is_terminal: bool,
+    ) -> Result<(Dispatch, Self), TelemetryError>
+    where
+        W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+    {
+        Self::build(config, provider, writer, is_terminal, None)
+    }
+
+    fn build<W>(
+        config: &TelemetryConfig,
+        provider: SdkTracerProvider,
+        writer: W,
+        is_terminal: bool,
+        observer: Option<ObserverLayer>,
     ) -> Result<(Dispatch, Self), TelemetryError>
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
@@ -180,7 +208,9 @@ impl Telemetry {
             .with_location(false)
             .with_threads(false)
             .with_filter(tracing_subscriber::filter::LevelFilter::INFO);
-        let dispatch = Dispatch::new(Registry::default().with(lines.with_filter(filter)).with(spans));
+        let mut layers: Vec<ObserverLayer> = vec![lines.with_filter(filter).boxed(), spans.boxed()];
+        layers.extend(observer);
+        let dispatch = Dispatch::new(Registry::default().with(layers));
         let log_level = LogLevel { handle };
         Ok((dispatch, Self { provider, log_level, flush_timeout: config.flush_timeout }))
     }

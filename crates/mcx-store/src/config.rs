@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -11,11 +12,12 @@ use serde::{Deserialize, Serialize, Serializer};
 ///
 /// Exactly one of `url` and `url_file` is set. The scheme of the url chooses the engine:
 /// `postgres://user:password@host:5432/database` or `sqlite:/directory`, in which every service has its own file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DatabaseConfig {
     /// The url itself. It may hold a password, so it is masked in every print.
     #[serde(serialize_with = "masked", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub url: Option<SecretString>,
     /// A file that holds the url; surrounding white space is ignored. Preferred to `url` in production.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,9 +26,11 @@ pub struct DatabaseConfig {
     pub max_connections: u32,
     /// Longest wait for a connection before the database counts as unavailable. Default 2 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub acquire_timeout: Duration,
     /// Longest run of one statement. Default 5 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub statement_timeout: Duration,
 }
 
@@ -98,17 +102,19 @@ impl DatabaseUrl {
 ///
 /// Exactly one of `url` and `url_file` is set: `redis://user:password@host:6379/0`, or `memory:` when there is
 /// only one replica.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
     /// The url itself. It may hold a password, so it is masked in every print.
     #[serde(serialize_with = "masked", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub url: Option<SecretString>,
     /// A file that holds the url; surrounding white space is ignored. Preferred to `url` in production.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_file: Option<PathBuf>,
     /// Longest wait for one answer of Redis, connecting included. Default 500 ms.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub response_timeout: Duration,
     /// Most entries of the in-process cache; beyond it the entry nearest to its expiry goes. Default 1,000,000.
     pub max_entries: usize,

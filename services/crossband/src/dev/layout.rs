@@ -1,0 +1,138 @@
+//! Where the two systems of `crossband dev` listen and keep things.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mcx_store::{CacheConfig, DatabaseConfig};
+use mcx_types::{Entity, McSystemId};
+use rand::RngExt;
+use sip_database::SystemRandom;
+
+use super::{DevOptions, PARTNER};
+use crate::certificates::Certificates;
+use crate::config::{CertificatesConfig, CrossbandConfig, EndpointConfig, EndpointsConfig, ListenConfig};
+
+/// The first port of `crossband dev` unless `--port-base` says otherwise.
+pub const DEFAULT_PORT_BASE: u16 = 7100;
+
+/// The identifier of the key-encryption key that is made on first start.
+const FIRST_KEY: &str = "first";
+
+/// How far the ports of the second system are from those of the first.
+const SYSTEM_STRIDE: u16 = 100;
+
+/// Which ports are listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortPlan {
+    /// Fixed ones, counted from a base.
+    From(u16),
+    /// Whichever are free, for tests that run side by side.
+    Free,
+}
+
+/// The ports of one system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// gRPC.
+    pub grpc: u16,
+    /// gRPC for partners.
+    pub peer: u16,
+    /// HTTP for probes and metrics.
+    pub admin: u16,
+    /// SIP over UDP and TCP.
+    pub sip: u16,
+    /// SIP over TLS.
+    pub sip_tls: u16,
+}
+
+impl PortPlan {
+    /// The ports of the system with this index, 0 or 1.
+    ///
+    /// # Errors
+    /// Where the base leaves no room, or no port is free.
+    pub fn ports(self, index: u16) -> Result<Ports> {
+        match self {
+            Self::From(base) => {
+                let first = index
+                    .checked_mul(SYSTEM_STRIDE)
+                    .and_then(|stride| base.checked_add(stride))
+                    .filter(|first| *first <= u16::MAX - SYSTEM_STRIDE && *first > 0)
+                    .with_context(|| format!("--port-base {base} leaves no room for the ports above it"))?;
+                Ok(Ports {
+                    grpc: first,
+                    peer: first + 1,
+                    admin: first + 2,
+                    sip: first + 60,
+                    sip_tls: first + 61,
+                })
+            }
+            // Only the gRPC port must be known before it is listened on, because entities of one process call each other there.
+            Self::Free => Ok(Ports { grpc: free_port()?, peer: 0, admin: 0, sip: 0, sip_tls: 0 }),
+        }
+    }
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone, Default)]
+pub struct StoreUrls {
+    /// One database URL per system; `None`: SQLite in the data folder.
+    pub databases: Option<[String; 2]>,
+    /// The shared cache of both systems; `None`: in the process.
+    pub cache: Option<String>,
+}
+
+/// The configuration of one of the two systems.
+pub(super) fn config(
+    id: &McSystemId,
+    index: u16,
+    directory: &Path,
+    certificates: &Certificates,
+    options: &DevOptions,
+) -> Result<CrossbandConfig> {
+    let ports = options.ports.ports(index)?;
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listening_as = *Entity::ALL.iter().min().context("there are entities")?;
+    let own = || EndpointConfig { addresses: vec![local(ports.grpc).into()], identity: listening_as };
+    let database_directory = directory.join("database");
+    fs::create_dir_all(&database_directory)?;
+    let database = match &options.stores.databases {
+        Some(urls) => urls[usize::from(index)].clone(),
+        None => format!("sqlite:{}", database_directory.display()),
+    };
+    let mut config = CrossbandConfig {
+        mc_system_id: Some(id.clone()),
+        certificates: CertificatesConfig { directory: certificates.directory.clone() },
+        listen: ListenConfig { grpc: local(ports.grpc), peer: local(ports.peer), admin: local(ports.admin) },
+        endpoints: EndpointsConfig { sip_database: own(), migration_management: own() },
+        database: DatabaseConfig::from_url(database),
+        cache: CacheConfig::from_url(options.stores.cache.as_deref().unwrap_or("memory:")),
+        ..CrossbandConfig::default()
+    };
+    config.sip_database.key_file = directory.join("key-encryption-keys.toml");
+    if !config.sip_database.key_file.exists() {
+        sip_database::create_key_file(&config.sip_database.key_file, FIRST_KEY, &SystemRandom)?;
+    }
+    let pseudonym_key = directory.join("audit-pseudonym.key");
+    if !pseudonym_key.exists() {
+        crate::files::write_secret(&pseudonym_key, &rand::rng().random::<[u8; 32]>())?;
+    }
+    config.migration_management.audit.json_lines_file = Some(directory.join("audit.jsonl"));
+    config.migration_management.audit.pseudonym_key_file = Some(pseudonym_key);
+    config.sip_core.realm = id.to_string();
+    config.sip_core.visitor_realm = format!("visitors.{id}");
+    config.sip_core.udp_address = Some(local(ports.sip));
+    config.sip_core.tcp_address = Some(local(ports.sip));
+    config.sip_core.tls_address = Some(local(ports.sip_tls));
+    if id.as_str() == PARTNER {
+        // The demonstration asks for more vectors in a minute than a user does.
+        config.migration_management.default_limits.requests_per_user_per_minute = 600;
+    }
+    Ok(config)
+}
