@@ -6,6 +6,7 @@ mod cache;
 mod durability;
 mod fixture;
 mod group_commit;
+mod idempotency;
 mod migrations;
 mod outage;
 mod sql;
