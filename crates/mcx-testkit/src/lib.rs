@@ -4,7 +4,9 @@
 
 mod postgres;
 mod redis;
+mod sequence_audit;
 mod watchdog;
 
 pub use postgres::{PostgresOptions, PostgresServer};
 pub use redis::RedisServer;
+pub use sequence_audit::SequenceAudit;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcx_aka::isim::{Isim, IsimAnswer, IsimFailure};
-use mcx_aka::{AuthenticationVector, Opc, OperatorKey, SubscriberKey};
+use mcx_aka::{AuthenticationVector, Milenage, Opc, OperatorKey, SubscriberKey};
 use mcx_federation::{
     CertificateAuthority, CertificateValidity, ChannelSettings, Dialer, Listener, OwnIdentity, PolicyTable,
     TrustBundles, policy,
@@ -200,6 +200,10 @@ impl User {
 
     pub(crate) fn identities(&self) -> &SipIdentities {
         &self.new.identities
+    }
+
+    pub(crate) fn milenage(&self) -> Milenage {
+        Milenage::new(&self.new.key, &self.new.opc)
     }
 
     /// Answers a challenge, and checks that the answer is the one expected.
