@@ -27,6 +27,8 @@ pub(super) fn connect_options(
 
 pub(super) fn pool(config: &DatabaseConfig, options: PgConnectOptions) -> PgPool {
     let options = options.options([
+        // What was committed is handed on at once: a server set to lose commits in a crash would have it issued again.
+        ("synchronous_commit", "on".to_owned()),
         ("statement_timeout", format!("{}ms", config.statement_timeout.as_millis())),
         ("idle_in_transaction_session_timeout", format!("{}ms", IDLE_IN_TRANSACTION.as_millis())),
     ]);

@@ -1,13 +1,25 @@
-//! What SQLite has acknowledged survives the death of the process.
+//! What was acknowledged survives: on SQLite the death of the process, on Postgres a server that is set to be careless.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use mcx_store::{Database, DatabaseConfig};
+use mcx_testkit::PostgresServer;
 
 use crate::fixture::SCHEMA;
 
 const INSERT: &str = "INSERT INTO items (id, name) VALUES ($1, 'item ' || $2)";
+
+#[tokio::test]
+async fn commits_are_synchronous_on_a_postgres_that_is_set_otherwise() {
+    let url = PostgresServer::shared().create_database();
+    let name = url.rsplit('/').next().and_then(|name| name.split('?').next()).unwrap();
+    PostgresServer::shared().execute(&format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+    let database = Database::open(&DatabaseConfig::from_url(url.clone()), &SCHEMA).unwrap();
+    database.migrate().await.unwrap();
+    let setting: (String,) = database.statement("SHOW synchronous_commit").fetch_one().await.unwrap();
+    assert_eq!(setting.0, "on");
+}
 
 #[test]
 fn commits_survive_kill_9_on_sqlite() {
