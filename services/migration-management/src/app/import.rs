@@ -4,7 +4,8 @@ use std::pin::pin;
 
 use futures::{Stream, StreamExt};
 use mcx_proto::migration::v1::ErrorReason;
-use mcx_types::Violations;
+use mcx_store::{Database, Transaction};
+use mcx_types::{Timestamp, Violations};
 use uuid::Uuid;
 
 use super::App;
@@ -18,8 +19,8 @@ use crate::store::{bindings, permits};
 /// How many refusals an answer lists.
 const REFUSAL_LIMIT: usize = 1_000;
 
-/// How many items are worked on at a time.
-const CONCURRENCY: usize = 16;
+/// How many items share a transaction.
+const BATCH: usize = 200;
 
 /// What became of an import.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ impl App {
         &self,
         items: impl Stream<Item = Result<Item<BindingTerms>, E>> + Send,
     ) -> Result<ImportOutcome, E> {
-        import(items, |terms| self.import_binding(terms)).await
+        import(self, items).await
     }
 
     /// Creates the permits of a stream.
@@ -62,81 +63,105 @@ impl App {
         &self,
         items: impl Stream<Item = Result<Item<PermitTerms>, E>> + Send,
     ) -> Result<ImportOutcome, E> {
-        import(items, |terms| self.import_permit(terms)).await
-    }
-
-    async fn import_binding(&self, terms: BindingTerms) -> Result<ItemOutcome, Error> {
-        let mut transaction = self.database.begin().await?;
-        match bindings::insert(&mut transaction, Uuid::now_v7(), &terms, self.clock.now()).await {
-            Ok(_) => {
-                transaction.commit().await?;
-                Ok(ItemOutcome::Created)
-            }
-            Err(error) => {
-                transaction.rollback().await?;
-                let error = of_binding(error, &terms);
-                let present =
-                    bindings::find_by_partner_impi(&self.database, &terms.partner_identities.impi).await?;
-                let is_same = present.is_some_and(|present| present.value.terms == terms);
-                unchanged_if(is_same, error)
-            }
-        }
-    }
-
-    async fn import_permit(&self, terms: PermitTerms) -> Result<ItemOutcome, Error> {
-        let mut transaction = self.database.begin().await?;
-        match permits::insert(&mut transaction, Uuid::now_v7(), &terms, self.clock.now()).await {
-            Ok(_) => {
-                transaction.commit().await?;
-                Ok(ItemOutcome::Created)
-            }
-            Err(error) => {
-                transaction.rollback().await?;
-                let error = of_permit(error, &terms);
-                let present = permits::find_for(&self.database, &terms.primary_impi, &terms.partner).await?;
-                let is_same = present.is_some_and(|present| present.value.terms == terms);
-                unchanged_if(is_same, error)
-            }
-        }
+        import(self, items).await
     }
 }
 
-fn unchanged_if(is_same: bool, error: Error) -> Result<ItemOutcome, Error> {
-    match error {
-        Error::IdentityTaken { .. } if is_same => Ok(ItemOutcome::Unchanged),
-        error => Err(error),
+/// What can be imported.
+trait Importable: PartialEq + Sized + Send + Sync {
+    /// Creates it.
+    async fn insert(&self, transaction: &mut Transaction, now: Timestamp) -> Result<(), Error>;
+
+    /// The one that is there already under the same name, if there is one.
+    async fn present(&self, database: &Database) -> Result<Option<Self>, Error>;
+}
+
+impl Importable for BindingTerms {
+    async fn insert(&self, transaction: &mut Transaction, now: Timestamp) -> Result<(), Error> {
+        let inserted = bindings::insert(transaction, Uuid::now_v7(), self, now).await;
+        inserted.map(|_| ()).map_err(|error| of_binding(error, self))
+    }
+
+    async fn present(&self, database: &Database) -> Result<Option<Self>, Error> {
+        let present = bindings::find_by_partner_impi(database, &self.partner_identities.impi).await?;
+        Ok(present.map(|stored| stored.value.terms))
     }
 }
 
-async fn import<Terms, E: From<Error>, Work, Working>(
+impl Importable for PermitTerms {
+    async fn insert(&self, transaction: &mut Transaction, now: Timestamp) -> Result<(), Error> {
+        let inserted = permits::insert(transaction, Uuid::now_v7(), self, now).await;
+        inserted.map(|_| ()).map_err(|error| of_permit(error, self))
+    }
+
+    async fn present(&self, database: &Database) -> Result<Option<Self>, Error> {
+        let present = permits::find_for(database, &self.primary_impi, &self.partner).await?;
+        Ok(present.map(|stored| stored.value.terms))
+    }
+}
+
+async fn import<Terms: Importable, E: From<Error>>(
+    app: &App,
     items: impl Stream<Item = Result<Item<Terms>, E>> + Send,
-    work: Work,
-) -> Result<ImportOutcome, E>
-where
-    Work: Fn(Terms) -> Working,
-    Working: Future<Output = Result<ItemOutcome, Error>>,
-{
-    let worked = items
-        .map(|item| async {
-            Ok::<_, E>(match item? {
-                Ok(terms) => work(terms).await,
-                Err(violations) => Err(Error::Invalid(violations)),
-            })
-        })
-        .buffered(CONCURRENCY)
-        .enumerate();
-    let mut worked = pin!(worked);
+) -> Result<ImportOutcome, E> {
+    let mut batches = pin!(items.chunks(BATCH));
     let mut outcome = ImportOutcome::default();
-    while let Some((index, item)) = worked.next().await {
-        match item? {
-            Ok(ItemOutcome::Created) => outcome.created += 1,
-            Ok(ItemOutcome::Unchanged) => outcome.unchanged += 1,
-            // What is not about the item ends the import; it is repeated when the database is back.
-            Err(error @ (Error::StoreUnavailable | Error::Internal(_))) => return Err(error.into()),
-            Err(error) => outcome.refuse(index as u64, &error),
+    let mut index = 0;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.into_iter().collect::<Result<Vec<Item<Terms>>, E>>()?;
+        if import_together(app, &batch).await? {
+            outcome.created += batch.len() as u64;
+        } else {
+            // Something in it is refused or there already: each on its own, in order, so that of two that exclude each other the
+            // first one wins.
+            for (item, index) in batch.iter().zip(index..) {
+                match import_one(app, item).await {
+                    Ok(ItemOutcome::Created) => outcome.created += 1,
+                    Ok(ItemOutcome::Unchanged) => outcome.unchanged += 1,
+                    // What is not about the item ends the import; it is repeated when the database is back.
+                    Err(error @ (Error::StoreUnavailable | Error::Internal(_))) => return Err(error.into()),
+                    Err(error) => outcome.refuse(index, &error),
+                }
+            }
         }
+        index += batch.len() as u64;
     }
     Ok(outcome)
+}
+
+/// Creates a whole batch in one transaction; says whether it could.
+async fn import_together<Terms: Importable>(app: &App, batch: &[Item<Terms>]) -> Result<bool, Error> {
+    let mut transaction = app.database.begin().await?;
+    for item in batch {
+        let inserted = match item {
+            Ok(terms) => terms.insert(&mut transaction, app.clock.now()).await,
+            Err(_) => return Ok(false),
+        };
+        match inserted {
+            Ok(()) => {}
+            Err(error @ (Error::StoreUnavailable | Error::Internal(_))) => return Err(error),
+            Err(_) => return Ok(false),
+        }
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+async fn import_one<Terms: Importable>(app: &App, item: &Item<Terms>) -> Result<ItemOutcome, Error> {
+    let terms = item.as_ref().map_err(|violations| Error::Invalid(violations.clone()))?;
+    let mut transaction = app.database.begin().await?;
+    match terms.insert(&mut transaction, app.clock.now()).await {
+        Ok(()) => {
+            transaction.commit().await?;
+            Ok(ItemOutcome::Created)
+        }
+        Err(error @ Error::IdentityTaken { .. }) => {
+            transaction.rollback().await?;
+            let is_same = terms.present(&app.database).await?.is_some_and(|present| present == *terms);
+            if is_same { Ok(ItemOutcome::Unchanged) } else { Err(error) }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl ImportOutcome {
