@@ -11,7 +11,7 @@ use crate::config::identity_files;
 pub fn endpoint_table(federation: &Federation) -> String {
     let mut text = String::new();
     let systems = [&federation.primary, &federation.partner];
-    let _ = writeln!(text, "{:<14} {:<22} {:<22}", "", systems[0].system.id, systems[1].system.id);
+    let _ = writeln!(text, "{:<14} {:<22} {}", "", systems[0].system.id, systems[1].system.id);
     type Endpoint = fn(&DevSystem) -> Option<SocketAddr>;
     let rows: [(&str, Endpoint); 6] = [
         ("grpc", |system| Some(system.system.addresses.grpc)),
@@ -23,7 +23,7 @@ pub fn endpoint_table(federation: &Federation) -> String {
     ];
     for (name, endpoint) in rows {
         let shown = |system| endpoint(system).map_or_else(|| "-".to_owned(), |address| address.to_string());
-        let _ = writeln!(text, "{name:<14} {:<22} {:<22}", shown(systems[0]), shown(systems[1]));
+        let _ = writeln!(text, "{name:<14} {:<22} {}", shown(systems[0]), shown(systems[1]));
     }
     let _ =
         writeln!(text, "\nusers of {}, who may migrate to {}:", systems[0].system.id, systems[1].system.id);
@@ -34,22 +34,26 @@ pub fn endpoint_table(federation: &Federation) -> String {
             subscriber.name, subscriber.identities.impi, subscriber.partner.identities.impi
         );
     }
-    let _ = writeln!(text, "\nlook around:");
-    for (system, method) in [
-        (systems[0], "list"),
-        (systems[0], "mcx.migration.v1.AuditService/ListAuditRecords"),
-        (systems[1], "mcx.migration.v1.BindingService/ListBindings"),
-        (systems[1], "mcx.sipcore.v1.RegistrationService/ListRegistrations"),
+    let _ = writeln!(text, "\nlook around (paste these lines into a shell):");
+    for (variable, system) in [("alpha", systems[0]), ("bravo", systems[1])] {
+        let _ = writeln!(text, "  {variable}='{}'", grpcurl_arguments(system));
+    }
+    for line in [
+        "grpcurl $alpha list",
+        "grpcurl $alpha mcx.migration.v1.AuditService/ListAuditRecords",
+        "grpcurl $bravo mcx.migration.v1.BindingService/ListBindings",
+        "grpcurl $bravo mcx.sipcore.v1.RegistrationService/ListRegistrations",
     ] {
-        let _ = writeln!(text, "  {}", grpcurl(system, method));
+        let _ = writeln!(text, "  {line}");
     }
     text
 }
 
-fn grpcurl(system: &DevSystem, method: &str) -> String {
+/// What `grpcurl` needs to call a system as its operator.
+fn grpcurl_arguments(system: &DevSystem) -> String {
     let files = identity_files(&system.certificates.directory, OPERATOR);
     format!(
-        "grpcurl -cacert {} -cert {} -key {} {} {method}",
+        "-cacert {} -cert {} -key {} {}",
         files.trust_bundle_file.display(),
         files.certificate_file.display(),
         files.key_file.display(),
