@@ -186,6 +186,51 @@ mod tests {
         assert!(matches!(refusal(broken), SourceError::Unavailable { .. }));
     }
 
+    /// A refusal of another entity with this reason.
+    #[derive(Debug, thiserror::Error)]
+    #[error("refused")]
+    struct Refused(&'static str);
+
+    impl mcx_runtime::error::ErrorFacts for Refused {
+        fn code(&self) -> Code {
+            Code::FailedPrecondition
+        }
+
+        fn reason(&self) -> &'static str {
+            self.0
+        }
+
+        fn domain(&self) -> &'static str {
+            "mcx.migration.v1"
+        }
+    }
+
+    #[test]
+    fn reasons_of_both_entities_mean_what_the_registrar_must_answer() {
+        let not_allowed = |reason: &str| SourceError::NotAllowed { reason: reason.to_owned() };
+        let unavailable =
+            |reason: &str| SourceError::Unavailable { reason: reason.to_owned(), retry_after: None };
+        for (reason, expected) in [
+            ("SUBSCRIBER_UNKNOWN", SourceError::UserUnknown),
+            ("BINDING_UNKNOWN", SourceError::UserUnknown),
+            ("USER_UNKNOWN_AT_PRIMARY", SourceError::UserUnknown),
+            ("IDENTITIES_DO_NOT_MATCH", SourceError::IdentitiesDoNotMatch),
+            ("SUBSCRIBER_BARRED", SourceError::UserBarred),
+            ("BINDING_SUSPENDED", not_allowed("BINDING_SUSPENDED")),
+            ("AGREEMENT_EXPIRED", not_allowed("AGREEMENT_EXPIRED")),
+            ("LOCAL_CREDENTIALS", SourceError::LocalCredentials),
+            ("SCHEME_NOT_SUPPORTED", SourceError::SchemeNotSupported),
+            ("CHALLENGE_UNKNOWN", SourceError::ResynchronisationRefused),
+            ("RESYNCHRONISATION_REFUSED", SourceError::ResynchronisationRefused),
+            ("RATE_LIMITED", SourceError::RateLimited { retry_after: None }),
+            ("PRIMARY_SYSTEM_UNREACHABLE", unavailable("PRIMARY_SYSTEM_UNREACHABLE")),
+            ("PARTNER_REFUSED_US", unavailable("PARTNER_REFUSED_US")),
+            ("STORE_UNAVAILABLE", unavailable("STORE_UNAVAILABLE")),
+        ] {
+            assert_eq!(refusal(status(&Refused(reason))), expected, "{reason}");
+        }
+    }
+
     #[test]
     fn an_answer_without_a_vector_is_unusable() {
         assert!(matches!(decode(None, None), Err(SourceError::Unavailable { .. })));

@@ -299,3 +299,6 @@ mod micros {
         i64::deserialize(deserializer).map(Timestamp::from_micros)
     }
 }
+
+#[cfg(test)]
+mod tests;
