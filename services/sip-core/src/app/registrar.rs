@@ -1,5 +1,6 @@
 //! Registers users: challenge, verification, registration (RFC 3261 10.3, TS 33.203 6.1, TS 23.280 10.1.6.2 steps 1, 2, 10, 11).
 
+use super::answer::{ChallengeOffer, RegisterAnswer, Registered};
 use super::source::{AuthenticationInformation, AuthenticationInformationSource, SourceError};
 use super::trace;
 use crate::domain::challenge::{AnswerVerdict, PendingChallenge};
@@ -8,7 +9,7 @@ use crate::domain::request::{RegisterRequest, SipTransport};
 use crate::store::{Attempts, Challenges, Registrations, SharedStateError, Subject};
 use mcx_aka::digest;
 use mcx_aka::{Auts, Rand};
-use mcx_types::{Clock, Impi, Impu, Realm, SipIdentities, Timestamp};
+use mcx_types::{Clock, Impi, Impu, Realm, SipIdentities};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
@@ -35,79 +36,6 @@ pub struct RegistrarPolicy {
     pub retry_after: Duration,
     /// A refresh on the TLS connection on which the user authenticated needs no new challenge for this long; zero: always.
     pub trust_connection_for: Duration,
-}
-
-/// What a REGISTER is answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RegisterAnswer {
-    /// 200.
-    Registered(Box<Registered>),
-    /// 401.
-    Challenge(ChallengeOffer),
-    /// 400.
-    BadRequest(&'static str),
-    /// 403, for whatever reason: a stranger is not told which.
-    Forbidden,
-    /// 423.
-    IntervalTooBrief {
-        /// The shortest lifetime in seconds.
-        minimum_seconds: u64,
-    },
-    /// 500: older than the last request of the same `Call-ID`.
-    OutOfOrder,
-    /// 503.
-    Unavailable {
-        /// How long to wait.
-        retry_after: Duration,
-    },
-    /// 504.
-    TimedOut {
-        /// How long to wait.
-        retry_after: Duration,
-    },
-}
-
-impl RegisterAnswer {
-    /// The SIP status code.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::Registered(_) => 200,
-            Self::BadRequest(_) => 400,
-            Self::Challenge(_) => 401,
-            Self::Forbidden => 403,
-            Self::IntervalTooBrief { .. } => 423,
-            Self::OutOfOrder => 500,
-            Self::Unavailable { .. } => 503,
-            Self::TimedOut { .. } => 504,
-        }
-    }
-}
-
-/// A challenge as the UE sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChallengeOffer {
-    /// The realm: that of the private user identity.
-    pub realm: Realm,
-    /// base64(RAND ‖ AUTN).
-    pub nonce: String,
-    /// The algorithm token.
-    pub algorithm: &'static str,
-    /// The opaque value.
-    pub opaque: String,
-    /// Whether the nonce of the request was too old rather than its response wrong.
-    pub stale: bool,
-}
-
-/// A registration as the UE is told of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
-    /// The registration; `None` when no contact is left.
-    pub registration: Option<Registration>,
-    /// All public user identities of the user, the registered one first.
-    pub associated_impus: Vec<Impu>,
-    /// Now.
-    pub at: Timestamp,
 }
 
 /// Makes identifiers that nobody can guess.

@@ -12,6 +12,7 @@ use mcx_sip::{
     AddressError, MandatoryHeaders, Message, MessageLimits, ParseError, Request, ResponseBuilder, SipAddress,
 };
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -104,6 +105,16 @@ impl SipEdge {
     /// Takes a message in: a datagram, or one message of a stream. The one entry of everything from the network.
     #[must_use]
     pub fn receive(self: &Arc<Self>, bytes: &Bytes, source: RequestSource) -> Reception {
+        // One task reads all datagrams: should a message ever make the grammar panic, it costs its sender the answer, not
+        // everybody else the listener. Nothing is left half done: a transaction ends with its owner.
+        let received = panic::catch_unwind(AssertUnwindSafe(|| self.take_in(bytes, source)));
+        received.unwrap_or_else(|_| {
+            metrics::counter!("mcx_sip_core_panics_total").increment(1);
+            Reception::Silence
+        })
+    }
+
+    fn take_in(self: &Arc<Self>, bytes: &Bytes, source: RequestSource) -> Reception {
         let mut request = match Message::parse(bytes, &self.settings.message_limits) {
             Ok(Message::Request(request)) if request.method != "ACK" => request,
             // We send no requests, so no response is expected; an ACK is never answered (RFC 3261 17).

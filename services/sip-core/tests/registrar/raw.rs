@@ -79,9 +79,17 @@ impl RawUe {
         }
     }
 
+    /// Sends a request, again as long as no answer comes, as datagrams may be lost.
     pub(crate) async fn exchange(&self, text: &str) -> Response {
-        self.send(text).await;
-        self.receive().await
+        let asked = async {
+            loop {
+                self.send(text).await;
+                if let Ok(response) = tokio::time::timeout(mcx_sip::TIMER_T1, self.receive()).await {
+                    return response;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.unwrap()
     }
 
     /// Sends a first REGISTER and gives the challenge.

@@ -83,7 +83,8 @@ fn lifetimes_follow_the_policy() {
 fn each_contact_is_added_refreshed_or_removed_by_itself() {
     use RegistrationChange::{Deregistered, Expired, Refreshed, Registered};
     let both = [("sip:a@192.0.2.1", 100), ("sip:b@192.0.2.2", 1000)];
-    let cases: [(&str, Option<u32>, u64, &[RegistrationChange], usize); 6] = [
+    type Changes = &'static [RegistrationChange];
+    let cases: [(&str, Option<u32>, u64, Changes, usize); 6] = [
         ("sip:c@192.0.2.3", Some(0), 10, &[], 2),
         ("sip:a@192.0.2.1", Some(0), 10, &[Deregistered], 1),
         ("sip:A@192.0.2.1", Some(0), 10, &[], 2),
