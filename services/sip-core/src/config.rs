@@ -62,7 +62,7 @@ pub struct SipCoreConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(schema_with = "duration_schema")]
     pub trust_connection_for: Duration,
-    /// Wrong responses of one private user identity before it is locked out.
+    /// Wrong responses of one private user identity from one source address before it is locked out there.
     pub failures_per_identity: u64,
     /// Wrong responses from one source address before it is locked out.
     pub failures_per_address: u64,
@@ -70,7 +70,7 @@ pub struct SipCoreConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(schema_with = "duration_schema")]
     pub lockout_window: Duration,
-    /// Resynchronisations of one private user identity within `resynchronisation_window`.
+    /// Resynchronisations of one private user identity from one source address within `resynchronisation_window`.
     pub resynchronisations: u64,
     /// How long resynchronisations are counted.
     #[serde(with = "humantime_serde")]

@@ -52,6 +52,12 @@ impl DigestKey {
         Self(Zeroizing::new(Vec::new()))
     }
 
+    /// A password that was derived before and kept, as a server does between its challenge and the answer.
+    #[must_use]
+    pub fn from_octets(octets: Vec<u8>) -> Self {
+        Self(Zeroizing::new(octets))
+    }
+
     /// The password itself. Must not reach a log, a span, an error or an audit record.
     #[must_use]
     pub fn expose_octets(&self) -> &[u8] {

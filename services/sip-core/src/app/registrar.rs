@@ -250,7 +250,7 @@ impl Registrar {
         rand: &Rand,
         auts: &Auts,
     ) -> Result<RegisterAnswer, Refused> {
-        let allowed = self.attempts.may_resynchronise(&request.impi).await;
+        let allowed = self.attempts.may_resynchronise(&request.impi, request.source.address.ip()).await;
         if !allowed.map_err(|error| self.shared_state_failed(error))? {
             tracing::warn!(impi = %request.impi, "too many resynchronisations");
             return Ok(RegisterAnswer::Forbidden);
@@ -315,7 +315,8 @@ impl Registrar {
                 impu: request.impu.clone(),
                 associated_impus: associated(&request.impu, information.identities.impus),
                 algorithm: information.algorithm,
-                vector,
+                rand: vector.rand,
+                digest_key: vector.digest_key(information.algorithm),
                 opaque: opaque.clone(),
                 expires_at: self.clock.now().saturating_add(self.challenges.lifetime()),
                 trace_parent,
@@ -388,7 +389,8 @@ impl Registrar {
 }
 
 fn subjects(request: &RegisterRequest) -> [Subject<'_>; 2] {
-    [Subject::Identity(&request.impi), Subject::Address(request.source.address.ip())]
+    let address = request.source.address.ip();
+    [Subject::IdentityAt(&request.impi, address), Subject::Address(address)]
 }
 
 fn identities(request: &RegisterRequest) -> SipIdentities {

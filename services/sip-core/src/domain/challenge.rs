@@ -1,11 +1,12 @@
 //! A challenge that was sent and not answered yet, and what its answer proves.
 
 use mcx_aka::digest::{self, DigestAlgorithm, DigestInput, DigestKey, QopParameters, QualityOfProtection};
-use mcx_aka::{AuthenticationVector, Auts, Rand};
+use mcx_aka::{Auts, Rand};
 use mcx_sip::DigestCredentials;
 use mcx_types::{Impi, Impu, Timestamp};
 
-/// What the SIP core must remember of a challenge (TS 33.203 6.1.1): the vector, who it was made for, and the trace it is part of.
+/// What the SIP core must remember of a challenge (TS 33.203 6.1.1): what the answer is verified with, who it is for,
+/// and the trace it is part of. CK and IK are not kept: nothing here uses them once the digest key is derived.
 #[derive(Debug)]
 pub struct PendingChallenge {
     /// The identity challenged.
@@ -16,8 +17,10 @@ pub struct PendingChallenge {
     pub associated_impus: Vec<Impu>,
     /// The algorithm offered.
     pub algorithm: DigestAlgorithm,
-    /// The vector.
-    pub vector: AuthenticationVector,
+    /// The RAND of the vector, for a resynchronisation.
+    pub rand: Rand,
+    /// The key that the response is verified with, derived from the vector for the algorithm.
+    pub digest_key: DigestKey,
     /// The opaque value sent along.
     pub opaque: String,
     /// When it stops being usable.
@@ -65,7 +68,7 @@ impl PendingChallenge {
         if let Some(auts) = &credentials.auts {
             // The response beside an AUTS is made with an empty password (RFC 3310 3.4) and proves nothing; MAC-S does.
             return match Auts::from_base64(auts) {
-                Ok(auts) => AnswerVerdict::SynchronisationFailure(self.vector.rand, auts),
+                Ok(auts) => AnswerVerdict::SynchronisationFailure(self.rand, auts),
                 Err(_) => AnswerVerdict::Malformed("auts is not 14 octets in base64"),
             };
         }
@@ -100,8 +103,7 @@ impl PendingChallenge {
             nonce: &credentials.nonce,
             qop,
         };
-        let key: DigestKey = self.vector.digest_key(self.algorithm);
-        match digest::verify(&input, self.algorithm, &key, &credentials.response) {
+        match digest::verify(&input, self.algorithm, &self.digest_key, &credentials.response) {
             Ok(()) => AnswerVerdict::Authenticated,
             Err(digest::DigestError::WrongResponse) => AnswerVerdict::WrongResponse,
             Err(digest::DigestError::FieldTooLong { .. }) => {

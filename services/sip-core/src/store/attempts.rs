@@ -9,8 +9,9 @@ use std::time::Duration;
 /// Who a counter counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {
-    /// A private user identity, wherever its requests come from.
-    Identity(&'a Impi),
+    /// A private user identity at a source address. Not the identity alone: whoever knows it could keep its user out by answering
+    /// wrongly in her name, and guessing a response from many addresses is hopeless, because each guess is at another challenge.
+    IdentityAt(&'a Impi, IpAddr),
     /// A source address, whoever it claims to be.
     Address(IpAddr),
 }
@@ -18,7 +19,7 @@ pub enum Subject<'a> {
 impl Subject<'_> {
     fn key(self, what: &str) -> String {
         match self {
-            Self::Identity(impi) => format!("{what}/impi/{impi}"),
+            Self::IdentityAt(impi, address) => format!("{what}/impi/{impi}/{address}"),
             Self::Address(address) => format!("{what}/address/{address}"),
         }
     }
@@ -27,13 +28,13 @@ impl Subject<'_> {
 /// How often things may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptLimits {
-    /// Wrong responses for one identity before it is locked out.
+    /// Wrong responses for one identity from one address before it is locked out there.
     pub failures_per_identity: u64,
     /// Wrong responses from one address before it is locked out.
     pub failures_per_address: u64,
     /// How long failures are counted, and how long a lockout lasts.
     pub lockout_window: Duration,
-    /// Resynchronisations of one identity within [`AttemptLimits::resynchronisation_window`].
+    /// Resynchronisations of one identity from one address within [`AttemptLimits::resynchronisation_window`].
     pub resynchronisations: u64,
     /// How long resynchronisations are counted.
     pub resynchronisation_window: Duration,
@@ -71,7 +72,7 @@ impl Attempts {
     /// [`SharedStateError`].
     pub async fn record_failure(&self, subject: Subject<'_>) -> Result<bool, SharedStateError> {
         let limit = match subject {
-            Subject::Identity(_) => self.limits.failures_per_identity,
+            Subject::IdentityAt(..) => self.limits.failures_per_identity,
             Subject::Address(_) => self.limits.failures_per_address,
         };
         let window = self.limits.lockout_window;
@@ -87,8 +88,8 @@ impl Attempts {
     ///
     /// # Errors
     /// [`SharedStateError`].
-    pub async fn may_resynchronise(&self, impi: &Impi) -> Result<bool, SharedStateError> {
-        let key = Subject::Identity(impi).key("resynchronisations");
+    pub async fn may_resynchronise(&self, impi: &Impi, address: IpAddr) -> Result<bool, SharedStateError> {
+        let key = Subject::IdentityAt(impi, address).key("resynchronisations");
         let count = self.cache.increment(&key, self.limits.resynchronisation_window).await?;
         Ok(count <= self.limits.resynchronisations)
     }
@@ -98,7 +99,7 @@ impl Attempts {
     /// # Errors
     /// [`SharedStateError`].
     pub async fn may_challenge(&self, impi: &Impi, address: IpAddr) -> Result<bool, SharedStateError> {
-        let key = format!("{}/{address}", Subject::Identity(impi).key("challenges"));
+        let key = Subject::IdentityAt(impi, address).key("challenges");
         let count = self.cache.increment(&key, self.limits.challenge_window).await?;
         Ok(count <= self.limits.challenges)
     }

@@ -2,8 +2,8 @@
 
 use super::SharedStateError;
 use crate::domain::challenge::PendingChallenge;
-use mcx_aka::digest::{self, DigestAlgorithm};
-use mcx_aka::{AuthenticationVector, CipherKey, IntegrityKey, Xres};
+use mcx_aka::Rand;
+use mcx_aka::digest::{self, DigestAlgorithm, DigestKey};
 use mcx_store::SharedCache;
 use mcx_types::{Impi, Impu, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -46,10 +46,10 @@ impl Challenges {
     /// [`SharedStateError`].
     pub async fn take(&self, nonce: &str) -> Result<Option<PendingChallenge>, SharedStateError> {
         // What is no nonce of ours has no challenge; an endless one is not even looked up.
-        let Ok((rand, autn, _)) = digest::parse_nonce(nonce) else { return Ok(None) };
+        let Ok((rand, _, _)) = digest::parse_nonce(nonce) else { return Ok(None) };
         let Some(bytes) = self.cache.take(&key(nonce)).await? else { return Ok(None) };
         let record: Record = serde_json::from_slice(&bytes).map_err(|_| SharedStateError::Unreadable)?;
-        record.challenge(rand, autn).map(Some).ok_or(SharedStateError::Unreadable)
+        record.challenge(rand).map(Some).ok_or(SharedStateError::Unreadable)
     }
 }
 
@@ -57,7 +57,7 @@ fn key(nonce: &str) -> String {
     format!("challenge/{nonce}")
 }
 
-/// RAND and AUTN are the nonce, which is the key.
+/// RAND is in the nonce, which is the key.
 #[derive(Serialize, Deserialize)]
 struct Record {
     impi: Impi,
@@ -65,11 +65,7 @@ struct Record {
     associated_impus: Vec<Impu>,
     algorithm: String,
     #[serde(with = "secret")]
-    xres: Zeroizing<String>,
-    #[serde(with = "secret")]
-    ck: Zeroizing<String>,
-    #[serde(with = "secret")]
-    ik: Zeroizing<String>,
+    digest_key: Zeroizing<String>,
     opaque: String,
     expires_at: i64,
     trace_parent: Option<String>,
@@ -77,15 +73,12 @@ struct Record {
 
 impl From<&PendingChallenge> for Record {
     fn from(challenge: &PendingChallenge) -> Self {
-        let secret = |octets: &[u8]| Zeroizing::new(hex::encode(octets));
         Self {
             impi: challenge.impi.clone(),
             impu: challenge.impu.clone(),
             associated_impus: challenge.associated_impus.clone(),
             algorithm: challenge.algorithm.token().to_owned(),
-            xres: secret(challenge.vector.xres.expose_octets()),
-            ck: secret(challenge.vector.ck.expose_octets()),
-            ik: secret(challenge.vector.ik.expose_octets()),
+            digest_key: Zeroizing::new(hex::encode(challenge.digest_key.expose_octets())),
             opaque: challenge.opaque.clone(),
             expires_at: challenge.expires_at.as_micros(),
             trace_parent: challenge.trace_parent.clone(),
@@ -94,22 +87,15 @@ impl From<&PendingChallenge> for Record {
 }
 
 impl Record {
-    fn challenge(self, rand: mcx_aka::Rand, autn: mcx_aka::Autn) -> Option<PendingChallenge> {
+    fn challenge(self, rand: Rand) -> Option<PendingChallenge> {
         let algorithm: DigestAlgorithm = self.algorithm.parse().ok()?;
-        let octets = |text: &str| hex::decode(text).map(Zeroizing::new).ok();
-        let vector = AuthenticationVector {
-            rand,
-            autn,
-            xres: Xres::try_from(octets(&self.xres)?.as_slice()).ok()?,
-            ck: CipherKey::try_from(octets(&self.ck)?.as_slice()).ok()?,
-            ik: IntegrityKey::try_from(octets(&self.ik)?.as_slice()).ok()?,
-        };
         Some(PendingChallenge {
             impi: self.impi,
             impu: self.impu,
             associated_impus: self.associated_impus,
             algorithm,
-            vector,
+            rand,
+            digest_key: DigestKey::from_octets(hex::decode(self.digest_key.as_str()).ok()?),
             opaque: self.opaque,
             expires_at: Timestamp::from_micros(self.expires_at),
             trace_parent: self.trace_parent,

@@ -115,6 +115,23 @@ async fn wrong_responses_lead_to_a_lockout_that_the_right_one_does_not_open() {
     assert_eq!(rig.visitors.vectors_issued(), 3);
 }
 
+/// Otherwise whoever knows a user's identity could keep her out.
+#[tokio::test]
+async fn lockout_at_one_address_leaves_the_user_free_at_another() {
+    let rig = Rig::start_with(|setup| setup.attempts.failures_per_identity = 1).await;
+    let mut stranger = RawUe::from("127.0.0.2", rig.bound.udp.unwrap()).await;
+    let offered = stranger.challenged().await;
+    let wrong = stranger.sign(&offered, &DigestKey::empty_for_resynchronisation()).to_string();
+    let request = stranger.register(&[("Authorization", &wrong)]);
+    assert_eq!(stranger.exchange(&request).await.status, 403);
+
+    let mut alice = RawUe::new(&rig).await;
+    let offered = alice.challenged().await;
+    let right = alice.answer(&offered).to_string();
+    let request = alice.register(&[("Authorization", &right)]);
+    assert_eq!(alice.exchange(&request).await.status, 200);
+}
+
 #[tokio::test]
 async fn wrong_responses_of_one_address_are_counted_over_all_identities() {
     let rig = Rig::start_with(|setup| setup.attempts.failures_per_address = 2).await;

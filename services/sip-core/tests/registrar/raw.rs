@@ -30,7 +30,12 @@ impl RawUe {
     }
 
     pub(crate) async fn at(registrar: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self::from("127.0.0.1", registrar).await
+    }
+
+    /// A UE at another address.
+    pub(crate) async fn from(address: &str, registrar: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((address, 0)).await.unwrap();
         socket.connect(registrar).await.unwrap();
         Self {
             socket,
