@@ -129,21 +129,6 @@ pub struct RemoteError {
     pub violations: Vec<Violation>,
 }
 
-impl RemoteError {
-    /// What stands for an answer that came but cannot be understood.
-    pub fn malformed_answer(violations: &[Violation]) -> Self {
-        Self {
-            code: Code::Internal,
-            message: "the answer cannot be understood".to_owned(),
-            reason: "MALFORMED_ANSWER".to_owned(),
-            domain: crate::DOMAIN.to_owned(),
-            metadata: HashMap::new(),
-            retry_after: None,
-            violations: violations.to_vec(),
-        }
-    }
-}
-
 /// Takes a status apart that another service answered with. Details that cannot be decoded count as absent.
 pub fn decode_status(status: &Status) -> RemoteError {
     let details = status.get_error_details();

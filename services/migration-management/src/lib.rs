@@ -6,7 +6,7 @@
 
 mod api;
 mod app;
-pub mod client;
+mod client;
 pub mod config;
 pub mod domain;
 mod error;
