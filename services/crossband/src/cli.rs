@@ -5,6 +5,7 @@ mod configuration;
 mod dev;
 mod healthcheck;
 mod key_file;
+mod rotate_keys;
 mod serve;
 mod ue;
 
@@ -44,6 +45,8 @@ enum Command {
     /// The key-encryption keys of the SIP database.
     #[command(subcommand)]
     KeyFile(key_file::KeyFileCommand),
+    /// Puts what the SIP database stores under the active key of its key file.
+    RotateKeys(rotate_keys::RotateKeysArguments),
     /// Shows and checks configurations.
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
@@ -80,6 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Command::Ue(command) => ue::run(command).await,
         Command::Certs(arguments) => certs::run(&arguments),
         Command::KeyFile(command) => key_file::run(&command),
+        Command::RotateKeys(arguments) => rotate_keys::run(arguments).await,
         Command::Config(command) => configuration::run(&command),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments).await,
     };

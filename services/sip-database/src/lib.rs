@@ -29,7 +29,7 @@ pub use app::Dependencies;
 pub use config::SipDatabaseConfig;
 pub use domain::key_ring::KeyRingError;
 pub use random::{RandomSource, SystemRandom};
-pub use store::{KeyFileError, SCHEMA, create_key_file};
+pub use store::{KeyFileError, SCHEMA, add_key, create_key_file};
 
 /// The SIP database as a part of a server.
 pub struct Service {

@@ -14,7 +14,7 @@ use sqlx::migrate::Migrator;
 
 pub(crate) use issued_challenges::IssuedChallenges;
 pub(crate) use key_file::KeyFile;
-pub use key_file::{KeyFileError, create_key_file};
+pub use key_file::{KeyFileError, add_key, create_key_file};
 pub(crate) use rotation::Reseal;
 pub(crate) use sequences::{Advance, Advanced};
 

@@ -1,4 +1,4 @@
-//! `crossband key-file`.
+//! `crossband key-file`: the file with the key-encryption keys of the SIP database.
 
 use std::path::PathBuf;
 
@@ -18,14 +18,32 @@ pub(super) enum KeyFileCommand {
         #[arg(long, value_name = "ID")]
         id: String,
     },
+    /// Adds a fresh key and makes it the active one; `crossband rotate-keys` then puts what is stored under it.
+    Add {
+        /// The file.
+        file: PathBuf,
+        /// The identifier of the new key.
+        #[arg(long, value_name = "ID")]
+        id: String,
+    },
 }
 
 pub(super) fn run(command: &KeyFileCommand) -> Result<bool> {
-    let KeyFileCommand::Create { file, id } = command;
-    sip_database::create_key_file(file, id, &SystemRandom)?;
-    say(&format!(
-        "key {id} is in {}; without this file the subscribers' keys are lost, so keep a copy\n",
-        file.display()
-    ));
+    match command {
+        KeyFileCommand::Create { file, id } => {
+            sip_database::create_key_file(file, id, &SystemRandom)?;
+            say(&format!(
+                "key {id} is in {}; without this file the subscribers' keys are lost, so keep a copy\n",
+                file.display()
+            ));
+        }
+        KeyFileCommand::Add { file, id } => {
+            sip_database::add_key(file, id, &SystemRandom)?;
+            say(&format!(
+                "key {id} is active in {}; the old keys may go once crossband rotate-keys has run\n",
+                file.display()
+            ));
+        }
+    }
     Ok(true)
 }

@@ -194,6 +194,24 @@ pub(crate) fn new_key_file(key_id: &str, mut key: [u8; 32]) -> Zeroizing<String>
     Zeroizing::new(format!("active = \"{key_id}\"\n\n[keys]\n\"{key_id}\" = \"{}\"\n", encoded.as_str()))
 }
 
+/// The text of a key file with one more key, which is the active one. `key` is wiped.
+pub(crate) fn with_added_key(text: &str, key_id: &str, mut key: [u8; 32]) -> Zeroizing<String> {
+    let encoded = Zeroizing::new(BASE64.encode(key));
+    key.zeroize();
+    let mut with_key = Zeroizing::new(String::with_capacity(text.len() + 256));
+    for line in text.lines() {
+        if line.trim_start().starts_with("active") {
+            with_key.push_str(&format!("active = \"{key_id}\""));
+        } else {
+            with_key.push_str(line);
+        }
+        with_key.push('\n');
+    }
+    // `[keys]` is the only table of the file, so that what stands at its end belongs to it.
+    with_key.push_str(&format!("\"{key_id}\" = \"{}\"\n", encoded.as_str()));
+    with_key
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

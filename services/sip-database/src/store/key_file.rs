@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-use crate::domain::key_ring::{KeyRing, KeyRingError, new_key_file};
+use crate::domain::key_ring::{KeyRing, KeyRingError, new_key_file, with_added_key};
 use crate::random::RandomSource;
 
 /// More than any number of keys needs.
@@ -120,6 +120,29 @@ pub fn create_key_file(path: &Path, key_id: &str, random: &dyn RandomSource) -> 
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(inaccessible)
 }
 
+/// Adds a fresh key to a key file and makes it the active one; the old keys stay for what is stored under them. A service that reads
+/// the file sees it as it was or as it will be, never a part.
+///
+/// # Errors
+/// [`KeyFileError`]: the file cannot be used or written, or holds a key with that identifier already.
+pub fn add_key(path: &Path, key_id: &str, random: &dyn RandomSource) -> Result<(), KeyFileError> {
+    let inaccessible = |source| KeyFileError::Inaccessible { path: path.to_owned(), source };
+    // Refuses a file that others may read before anything is added to it.
+    read(path)?;
+    let before = Zeroizing::new(std::fs::read_to_string(path).map_err(inaccessible)?);
+    let text = with_added_key(&before, key_id, random.array());
+    KeyRing::parse(&text).map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })?;
+    let temporary = path.with_extension("new");
+    let mode = std::fs::metadata(path).map_err(inaccessible)?.mode() & 0o777;
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.and_then(|()| std::fs::rename(&temporary, path)).map_err(inaccessible)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
@@ -163,6 +186,21 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         assert!(create_key_file(&path, "2026-02", &SystemRandom).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn added_key_is_active_and_the_old_one_stays() {
+        let (_directory, path) = key_file();
+        let before = KeyFile::open(&path).unwrap();
+        add_key(&path, "2026-02", &SystemRandom).unwrap();
+        let after = KeyFile::open(&path).unwrap();
+        assert_eq!(after.ring().active_key_id(), "2026-02");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\"2026-01\" = "), "the old key is gone");
+        assert_eq!(before.ring().active_key_id(), "2026-01");
+
+        assert!(add_key(&path, "2026-02", &SystemRandom).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 
     #[tokio::test]
