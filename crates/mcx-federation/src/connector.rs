@@ -18,8 +18,10 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::certificate::{HandshakeRefusal, Leaf};
@@ -127,6 +129,10 @@ impl ConnectError {
         match self {
             Self::PeerIdentityMismatch { .. } => ConnectFailure::PeerIdentityMismatch,
             Self::Unreachable { .. } => ConnectFailure::Unreachable,
+            // Nobody has said anything about a certificate: a proxy without a server behind it looks like this, or a server that dies.
+            Self::HandshakeFailed {
+                source: HandshakeRefusal::TimedOut | HandshakeRefusal::Closed, ..
+            } => ConnectFailure::Unreachable,
             Self::HandshakeFailed { source: HandshakeRefusal::RefusedByPeer { .. }, .. } => {
                 ConnectFailure::RefusedByPeer
             }
@@ -138,7 +144,7 @@ impl ConnectError {
 /// Why a call did not get through to the peer; ordered, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConnectFailure {
-    /// See [`ConnectError::Unreachable`].
+    /// See [`ConnectError::Unreachable`]; or somebody accepted the connection and closed it or fell silent.
     Unreachable,
     /// The peer refused *our* certificate: no agreement on its side, or our certificate has expired.
     RefusedByPeer,
@@ -229,7 +235,7 @@ impl Connector {
             source: error.into(),
         })?;
         let handshake = self.tls.connect(endpoint.server_name.clone(), tcp.into_inner());
-        let stream = tokio::time::timeout(self.handshake_timeout, handshake)
+        let mut stream = tokio::time::timeout(self.handshake_timeout, handshake)
             .await
             .map_err(|_| failed(HandshakeRefusal::TimedOut))?
             .map_err(|error| match HandshakeRefusal::of_io(&error) {
@@ -238,6 +244,7 @@ impl Connector {
                 }
                 other => failed(other),
             })?;
+        self.await_admission(&mut stream).await.map_err(failed)?;
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(|chain| chain.first());
         let leaf = certificate
@@ -247,9 +254,22 @@ impl Connector {
         let life = leaf.not_after.saturating_since(self.clock.now());
         Ok(TokioIo::new(ExpiringStream::new(stream, (), life)))
     }
+
+    /// Waits for the first bytes of the server, its HTTP/2 settings (RFC 9113 3.4), and leaves them to be read.
+    ///
+    /// With TLS 1.3 our handshake is over before the server has looked at our certificate. A refusal that came when HTTP/2 writes
+    /// already would at times be lost behind the failed writing. A server that speaks only after us is given the benefit of the
+    /// doubt: if it refuses us, the first call tells.
+    async fn await_admission(&self, stream: &mut TlsStream<TcpStream>) -> Result<(), HandshakeRefusal> {
+        match tokio::time::timeout(self.handshake_timeout, stream.fill_buf()).await {
+            Ok(Ok([])) => Err(HandshakeRefusal::Closed),
+            Ok(Err(error)) => Err(HandshakeRefusal::of_io(&error)),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
 }
 
-type Connection = TokioIo<ExpiringStream<tokio_rustls::client::TlsStream<TcpStream>, ()>>;
+type Connection = TokioIo<ExpiringStream<TlsStream<TcpStream>, ()>>;
 
 impl Service<Uri> for Connector {
     type Response = Connection;
