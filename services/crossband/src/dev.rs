@@ -50,6 +50,28 @@ pub struct DevSystem {
     pub operator: Operator,
 }
 
+impl DevSystem {
+    /// Starts [`PRIMARY`] or [`PARTNER`] alone; again, where it ran in the same folder before. It need not serve yet.
+    ///
+    /// # Errors
+    /// Where it is neither, the data folder cannot be used, or an address is taken.
+    pub async fn start(name: &str, options: &DevOptions, log_level: Option<LogLevel>) -> Result<Self> {
+        let index = [PRIMARY, PARTNER].iter().position(|known| *known == name);
+        let index = u16::try_from(index.with_context(|| format!("{name} is none of the two systems"))?)?;
+        let id: McSystemId = name.parse()?;
+        let directory = options.data_directory.join(name);
+        let hosts = ["localhost", "127.0.0.1", "::1", name];
+        let certificates =
+            certificates::ensure(&directory.join("certificates"), &id, &hosts, SystemClock.now())?;
+        let config = layout::config(&id, index, &directory, &certificates, options)?;
+        let entities: BTreeSet<Entity> = Entity::ALL.iter().copied().collect();
+        system::migrate(&config, &entities).await?;
+        let system = System::start(config, &entities, log_level, Shutdown::new()).await?;
+        let operator = Operator::connect(&id, &certificates, system.addresses.grpc)?;
+        Ok(Self { system, certificates, operator })
+    }
+}
+
 /// Two federated MC systems.
 pub struct Federation {
     /// `alpha.example`.
@@ -67,8 +89,8 @@ impl Federation {
     /// Where the data folder cannot be used, an address is taken, or provisioning is refused.
     pub async fn start(options: &DevOptions, log_level: Option<&LogLevel>) -> Result<Self> {
         let subscribers = demo_subscribers()?;
-        let primary = start_system(PRIMARY, 0, options, log_level.cloned()).await?;
-        let partner = start_system(PARTNER, 1, options, log_level.cloned()).await?;
+        let primary = DevSystem::start(PRIMARY, options, log_level.cloned()).await?;
+        let partner = DevSystem::start(PARTNER, options, log_level.cloned()).await?;
         let federation = Self { primary, partner, subscribers };
         federation.primary.system.wait_until_serving().await;
         federation.partner.system.wait_until_serving().await;
@@ -92,22 +114,4 @@ impl Federation {
             .find(|subscriber| subscriber.name == name)
             .with_context(|| format!("no demo user is called {name}"))
     }
-}
-
-async fn start_system(
-    name: &str,
-    index: u16,
-    options: &DevOptions,
-    log_level: Option<LogLevel>,
-) -> Result<DevSystem> {
-    let id: McSystemId = name.parse()?;
-    let directory = options.data_directory.join(name);
-    let hosts = ["localhost", "127.0.0.1", "::1", name];
-    let certificates = certificates::ensure(&directory.join("certificates"), &id, &hosts, SystemClock.now())?;
-    let config = layout::config(&id, index, &directory, &certificates, options)?;
-    let entities: BTreeSet<Entity> = Entity::ALL.iter().copied().collect();
-    system::migrate(&config, &entities).await?;
-    let system = System::start(config, &entities, log_level, Shutdown::new()).await?;
-    let operator = Operator::connect(&id, &certificates, system.addresses.grpc)?;
-    Ok(DevSystem { system, certificates, operator })
 }

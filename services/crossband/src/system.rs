@@ -153,7 +153,7 @@ impl System {
     }
 
     /// Ends the system in good order; says whether everything ended by itself within the bound.
-    pub async fn stop(self) -> bool {
+    pub async fn stop(&self) -> bool {
         self.shutdown.begin();
         self.shutdown.wait(SHUTDOWN_BOUND).await
     }
