@@ -8,12 +8,16 @@ use tonic_reflection::server::{Builder, v1, v1alpha};
 
 use super::ServerError;
 
-/// The descriptors of a server: the given ones, and those of health and reflection; each file once.
+/// What the details of errors are defined in. No service imports it, yet clients cannot show the details without it.
+const ERROR_DETAILS: &str = "error_details.proto";
+
+/// The descriptors of a server: the given ones, and those of health, reflection and error details; each file once.
 pub(super) fn merge(encoded: &[&[u8]]) -> Result<FileDescriptorSet, ServerError> {
     let of_every_server = [
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        tonic_types::pb::FILE_DESCRIPTOR_SET,
     ];
     let mut seen = HashSet::new();
     let mut merged = FileDescriptorSet::default();
@@ -62,11 +66,11 @@ pub(super) fn services(
     })
 }
 
-/// The files that define the services, and those that they import.
+/// The files that define the services and the details of errors, and those that they import.
 fn files_of(descriptors: &FileDescriptorSet, services: &[&str]) -> Result<FileDescriptorSet, ServerError> {
     let by_name: HashMap<&str, &FileDescriptorProto> =
         descriptors.file.iter().map(|file| (file.name(), file)).collect();
-    let mut wanted = Vec::new();
+    let mut wanted = vec![ERROR_DETAILS];
     for service in services {
         let defines = |file: &&FileDescriptorProto| {
             file.service.iter().any(|defined| format!("{}.{}", file.package(), defined.name()) == **service)
