@@ -134,7 +134,7 @@ pub fn decode_status(status: &Status) -> RemoteError {
     let details = status.get_error_details();
     let error_info = details.error_info();
     RemoteError {
-        code: status.code(),
+        code: code_of(status),
         message: status.message().to_owned(),
         reason: error_info.map(|info| info.reason.clone()).unwrap_or_default(),
         domain: error_info.map(|info| info.domain.clone()).unwrap_or_default(),
@@ -150,6 +150,15 @@ pub fn decode_status(status: &Status) -> RemoteError {
                 bad_request.field_violations.iter().map(violation_of).collect()
             })
             .unwrap_or_default(),
+    }
+}
+
+/// The code of a status. A server that dies with a call under way sends none; what tonic makes of the broken connection is
+/// UNKNOWN with the cause, which no status from the wire has, and means that the peer is away.
+fn code_of(status: &Status) -> Code {
+    match status.code() {
+        Code::Unknown if std::error::Error::source(status).is_some() => Code::Unavailable,
+        code => code,
     }
 }
 
@@ -245,6 +254,18 @@ mod tests {
         assert_eq!(away.retry_after, Some(Duration::from_secs(2)));
         assert_eq!(away.metadata["hop"], "bravo.example");
         assert_eq!(away.to_string(), "UNAVAILABLE PARTNER_UNREACHABLE: the partner does not answer");
+    }
+
+    #[test]
+    fn connection_that_breaks_under_a_call_means_that_the_peer_is_away() {
+        let broken = Status::from_error("transport error".into());
+        assert_eq!(broken.code(), Code::Unknown);
+        assert_eq!(decode_status(&broken).code, Code::Unavailable);
+        let sent = Status::from_header_map(&http::HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-status"),
+            http::HeaderValue::from_static("2"),
+        )]));
+        assert_eq!(decode_status(&sent.unwrap()).code, Code::Unknown);
     }
 
     #[test]
