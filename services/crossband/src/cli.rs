@@ -97,11 +97,31 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 /// Says on standard error what went wrong, with its causes.
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     // There is nobody left to tell where standard error is closed.
-    let _ = writeln!(stderr(), "crossband: {error:#}");
+    let _ = writeln!(stderr(), "crossband: {}", told(error));
     match error.downcast_ref::<ConfigError>() {
         Some(_) => ExitCode::from(EXIT_CONFIGURATION),
         None => ExitCode::FAILURE,
     }
+}
+
+/// An error with its causes, each told once: some errors have the text of their cause in their own.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
+        if text.is_empty() {
+            cause
+        } else if text.ends_with(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    })
+}
+
+/// Shows what is wrong with the command line, or the help that it asks for.
+pub(crate) fn show(refused_or_help: &clap::Error) -> ExitCode {
+    // There is nobody left to tell where the output is closed.
+    let _ = refused_or_help.print();
+    if refused_or_help.use_stderr() { ExitCode::from(EXIT_CONFIGURATION) } else { ExitCode::SUCCESS }
 }
 
 /// Writes to standard output; a closed one is no failure of the command.
