@@ -64,6 +64,8 @@ impl std::error::Error for ConfigError {}
 #[derive(Debug, Default)]
 pub struct Loader {
     files: Vec<(PathBuf, bool)>,
+    /// Variables that are configuration only if there is such a key outside of all sections.
+    unsectioned: Vec<(String, String)>,
     pairs: Vec<Pair>,
     problems: Vec<Problem>,
 }
@@ -105,15 +107,18 @@ impl Loader {
 
     /// Adds variables as if they were those of the process.
     ///
-    /// Variables without the prefix, or without `__`, are not configuration: Kubernetes puts its own
-    /// `CROSSBAND_…_SERVICE_HOST` into the environment of every pod beside a service of that name.
+    /// Variables without the prefix are not configuration. Those without `__` are only if they name a key outside of all
+    /// sections: Kubernetes puts its own `CROSSBAND_…_SERVICE_HOST` into the environment of every pod beside a service of
+    /// that name.
     #[must_use]
     pub fn variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let sorted: BTreeMap<String, String> = variables.into_iter().collect();
         for (name, text) in sorted {
-            let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX).filter(|path| path.contains("__")) else {
+            let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            if !path.contains("__") {
+                self.unsectioned.push((name, text));
                 continue;
-            };
+            }
             let key = path.to_lowercase().replace("__", ".");
             let origin = format!("environment variable {name}");
             self.pair(key, &text, &origin);
@@ -144,13 +149,26 @@ impl Loader {
         }
     }
 
+    /// Sets the keys outside of all sections that variables name, before those of flags, which win.
+    fn take_unsectioned(&mut self, schema: &serde_json::Value) {
+        let later = std::mem::take(&mut self.pairs);
+        for (name, text) in std::mem::take(&mut self.unsectioned) {
+            let key = name.strip_prefix(ENVIRONMENT_PREFIX).unwrap_or(&name).to_lowercase();
+            if schema["properties"].get(&key).is_some() {
+                self.pair(key, &text, &format!("environment variable {name}"));
+            }
+        }
+        self.pairs.extend(later);
+    }
+
     /// Merges the sources and validates the outcome.
     ///
     /// # Errors
     /// [`ConfigError`] with every problem there is: files that cannot be read, unknown keys, values of the wrong
     /// type, and what [`Settings::validate`] finds in the rest.
-    pub fn load<S: Settings>(self) -> Result<S, ConfigError> {
-        let Self { files, pairs, mut problems } = self;
+    pub fn load<S: Settings>(mut self) -> Result<S, ConfigError> {
+        self.take_unsectioned(&super::schema::<S>());
+        let Self { files, pairs, mut problems, .. } = self;
         let mut tree = Value::new(None, Map::<String, Value>::new());
         for (path, is_required) in files {
             let origin = path.display().to_string();
