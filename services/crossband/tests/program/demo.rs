@@ -1,0 +1,45 @@
+//! `crossband demo`: what it prints, and what its exit status says.
+
+use serde_json::Value;
+
+use crate::program::run_well;
+
+#[test]
+fn demo_as_json_tells_every_step_and_every_check() {
+    let document: Value = serde_json::from_str(&run_well(["demo", "--json"])).unwrap();
+    assert_eq!(document["result"], "migrated");
+    let trace_id = document["trace_id"].as_str().unwrap();
+    assert!(hex::decode(trace_id).is_ok_and(|octets| octets.len() == 16), "{trace_id}");
+    assert_eq!(document.as_object().unwrap().len(), 4, "{document}");
+
+    let steps = document["steps"].as_array().unwrap();
+    let numbers: Vec<u64> = steps.iter().map(|step| step["step"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=11).collect::<Vec<_>>());
+    let mut elapsed_before = 0;
+    for step in steps {
+        assert_eq!(step["clause"], "10.1.6.2");
+        for key in ["from", "to", "message"] {
+            assert!(step[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {step}");
+        }
+        let elapsed = step["elapsed_us"].as_u64().unwrap();
+        assert!(elapsed >= elapsed_before, "{step} is earlier than the step before it");
+        elapsed_before = elapsed;
+    }
+
+    let checks = document["checks"].as_array().unwrap();
+    // No agreement, suspended binding, wrong key, stale sequence number healed: the least there must be.
+    assert!(checks.len() >= 4, "{checks:?}");
+    for check in checks {
+        assert_eq!(check["ok"], true, "{check}");
+        for key in ["name", "expected", "observed"] {
+            assert!(check[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {check}");
+        }
+    }
+}
+
+#[test]
+fn demo_ends_in_a_verdict_of_one_line() {
+    let printed = run_well(["demo"]);
+    let verdict = printed.lines().last().unwrap();
+    assert!(verdict.starts_with("migrated: all 11 steps of 10.1.6.2"), "{printed}");
+}

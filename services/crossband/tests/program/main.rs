@@ -1,0 +1,20 @@
+//! The real program, run as its users run it: `crossband` is started, called, signalled and killed as a process of its own.
+
+#![expect(clippy::unwrap_used, reason = "the whole crate is tests")]
+
+mod calls;
+mod configuration;
+mod demo;
+mod dev;
+mod documentation;
+mod exit_status;
+mod grpcurl;
+mod kill;
+mod ports;
+mod program;
+mod reflection;
+mod service;
+mod sipp;
+mod systems;
+mod ue;
+mod vectors;

@@ -1,0 +1,68 @@
+//! `crossband ue`: a UE on the command line, against the systems of a ready file.
+
+use serde_json::{Value, json};
+
+use crate::grpcurl::{Grpcurl, Refused};
+use crate::program::{errors, run};
+use crate::systems::{ALPHA, BRAVO, Systems};
+
+const GET: &str = "mcx.sipcore.v1.RegistrationService/GetRegistration";
+
+#[test]
+fn user_registers_and_deregisters_in_the_partner_system_and_at_home() {
+    let systems = Systems::start();
+    let alice = systems.subscriber("alice");
+    let places = [
+        (BRAVO, alice["partner"]["impus"][0].clone(), vec![], true),
+        (ALPHA, alice["impus"][0].clone(), vec!["--home", "--transport", "tcp"], false),
+    ];
+    for (system, impu, more, is_visitor) in places {
+        let operator = Grpcurl::operator(&systems, system);
+        let of_impu = json!({ "impu": impu });
+        let arguments: Vec<&str> = ["--user", "alice"].into_iter().chain(more).collect();
+
+        let said = systems.ue("register", &arguments);
+        assert!(said.contains("sip:") && said.contains(" s\n"), "{said}");
+        let registration = operator.ask(GET, &of_impu)["registration"].clone();
+        // Proto's JSON leaves out what is false.
+        assert_eq!(registration["visitor"].as_bool().unwrap_or(false), is_visitor);
+        assert_eq!(registration["contacts"].as_array().unwrap().len(), 1);
+
+        assert_eq!(systems.ue("deregister", &arguments), "no contact is registered\n");
+        assert_eq!(operator.call(GET, &of_impu), Err(Refused::new("NotFound", "NOT_REGISTERED")));
+    }
+    systems.stop();
+}
+
+#[test]
+fn isim_remembers_its_sequence_numbers_in_a_file() {
+    let systems = Systems::start();
+    let state = systems.folder.path().join("isim.json");
+    let arguments = ["--user", "chloe", "--isim-state", state.to_str().unwrap()];
+    let remembered = || -> Vec<u64> { serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap() };
+
+    systems.ue("register", &arguments);
+    let first = remembered();
+    systems.ue("deregister", &arguments);
+    let second = remembered();
+    assert!(second.iter().zip(&first).all(|(now, before)| now >= before) && second != first);
+
+    // An ISIM that has seen more than the network has issued refuses, and says so with AUTS.
+    let ahead: Vec<u64> = second.iter().map(|sequence| sequence + 1_000).collect();
+    std::fs::write(&state, json!(ahead).to_string()).unwrap();
+    let said = systems.ue("register", &arguments);
+    assert!(said.contains("the sequence number was resynchronised"), "{said}");
+    assert!(remembered().iter().max() > ahead.iter().max());
+    systems.stop();
+}
+
+#[test]
+fn user_who_is_not_in_the_ready_file_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let ready_file = folder.path().join("ready.json");
+    let nobody: Value = json!({ "systems": {}, "subscribers": [] });
+    std::fs::write(&ready_file, nobody.to_string()).unwrap();
+    let output = run(["ue", "register", "--user", "mallory", "--ready-file", ready_file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(errors(&output), "crossband: no user is called mallory\n");
+}
