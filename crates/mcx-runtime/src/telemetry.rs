@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tracing::{Dispatch, Instrument};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
@@ -148,7 +149,8 @@ impl Telemetry {
         Self::install_with(config, origin, None)
     }
 
-    /// As [`Telemetry::install`], with a layer of the caller that hears of every span and event, whatever the log level is.
+    /// As [`Telemetry::install`], with a layer of the caller that hears of every span and event of level INFO and above, whatever
+    /// the log level is.
     ///
     /// # Errors
     /// As [`Telemetry::install`].
@@ -207,10 +209,14 @@ impl Telemetry {
             .with_tracer(provider.tracer("crossband"))
             .with_location(false)
             .with_threads(false)
-            .with_filter(tracing_subscriber::filter::LevelFilter::INFO);
-        let mut layers: Vec<ObserverLayer> = vec![lines.with_filter(filter).boxed(), spans.boxed()];
-        layers.extend(observer);
-        let dispatch = Dispatch::new(Registry::default().with(layers));
+            .with_filter(LevelFilter::INFO);
+        let lines = lines.with_filter(filter);
+        // Not a `Vec` of layers, which does not tell them of the dispatch, where lines of the log get their trace ids from.
+        let heard = match observer {
+            Some(observer) => lines.and_then(observer.with_filter(LevelFilter::INFO)).boxed(),
+            None => lines.boxed(),
+        };
+        let dispatch = Dispatch::new(Registry::default().with(heard).with(spans));
         let log_level = LogLevel { handle };
         Ok((dispatch, Self { provider, log_level, flush_timeout: config.flush_timeout }))
     }
