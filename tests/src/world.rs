@@ -84,6 +84,13 @@ impl World {
         register(self.phone(name)).await
     }
 
+    /// Registers a demo user in her primary system, from a new UE.
+    pub async fn register_at_home(&self, name: &str) -> Result<SignallingRegistration, SignallingError> {
+        let SipIdentities { impi, impus } = self.user(name).identities.clone();
+        let registrar = self.alpha().system.addresses.sip_udp.expect("the SIP core listens on UDP");
+        register(Phone { impi, impu: impus[0].clone(), registrar, ..self.phone(name) }).await
+    }
+
     /// Makes a user of the primary whom another scheme authenticates, with the keys of `like`, and lets her migrate.
     pub async fn add_user(&mut self, name: &'static str, like: &str, scheme: DigestAlgorithm) {
         let like = self.user(like).clone();

@@ -77,6 +77,14 @@ async fn primary_that_is_slow_within_the_deadline_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn primary_that_is_slower_than_the_deadline_is_not_waited_for() {
+    let (world, proxy) = world_with_proxy().await;
+    proxy.set(Fault::Delay(std::time::Duration::from_secs(60)));
+    assert_primary_unreachable(&world).await;
+    assert_eq!(sip_answer(&world.register_at_home("alice").await).0, 200, "the primary itself is well");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connection_that_breaks_before_the_answer_is_no_registration_and_is_made_anew() {
     let (world, proxy) = world_with_proxy().await;
     let before = proxy.connections();

@@ -14,6 +14,7 @@ use crate::visitors::{OUT_OF_FORCE, in_force};
 on_both_kinds_of_stores!(
     partner_of_an_agreement_out_of_force_is_refused,
     partner_that_may_not_ask_is_refused,
+    partner_whose_agreement_ended_is_refused_on_the_connection_it_has,
     user_without_a_permit_in_force_is_refused,
     permit_for_another_visitor_identity_permits_nothing,
     barred_subscriber_is_refused,
@@ -43,6 +44,17 @@ async fn partner_of_an_agreement_out_of_force_is_refused(world: World) {
 async fn partner_that_may_not_ask_is_refused(world: World) {
     world.change_agreement_of_primary(|agreement| agreement.partner_may_ask.clear()).await;
     assert_refused(&world, "alice", 503, "REFUSED PARTNER_REFUSED_US", "REFUSED NOT_AGREED").await;
+}
+
+async fn partner_whose_agreement_ended_is_refused_on_the_connection_it_has(world: World) {
+    assert_eq!(sip_answer(&world.register("alice").await).0, 200);
+    for user in ["alice", "bob", "chloe"] {
+        world.change_permit(user, |_| None).await;
+    }
+    let partner_mc_system_id = world.bravo().system.id.to_string();
+    let request = proto::DeleteAgreementRequest { partner_mc_system_id, ..Default::default() };
+    world.alpha().operator.agreements.clone().delete_agreement(request).await.unwrap();
+    assert_refused(&world, "alice", 503, "REFUSED PARTNER_REFUSED_US", "REFUSED AGREEMENT_UNKNOWN").await;
 }
 
 async fn user_without_a_permit_in_force_is_refused(world: World) {
