@@ -145,6 +145,20 @@ async fn nobody_there_is_unreachable() {
 }
 
 #[tokio::test]
+async fn server_that_closes_the_connection_during_the_handshake_is_unreachable() {
+    let federation = Federation::new();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = socket.accept().await {
+            drop(connection);
+        }
+    });
+    let status = federation.call(&[address]).await.unwrap_err();
+    assert_eq!(connect_failure(&status), Some(ConnectFailure::Unreachable), "{status:?}");
+}
+
+#[tokio::test]
 async fn caller_whose_certificate_is_refused_learns_that() {
     let federation = Federation::new();
     let server = federation.bravo_mms().await;
