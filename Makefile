@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
-# Arguments of `make demo`, `make dev` and, for the runner, of `make test`: make test ARGS='-p mcx-aka'
+# Arguments of `make demo`, `make dev`, `make bench` and, for the runner, of `make test`: make test ARGS='-p mcx-aka'
 ARGS ?=
 
 .PHONY: help
@@ -33,9 +33,10 @@ lint: ## Check format, lints, protos, scripts
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: bench
-bench: ## Measure, on a Postgres and a Redis started for the purpose
+bench: ## Measure beside bare gRPC and bare Postgres; the systems' log goes to target/bench.log
 	@scripts/setup-tools build test
-	@scripts/with-services $(CARGO) bench --locked --workspace --benches $(ARGS)
+	$(CARGO) build --locked --release --bin crossband --bin crossband-bench
+	@scripts/with-services target/release/crossband-bench $(ARGS) 2>target/bench.log || { tail target/bench.log >&2; exit 1; }
 
 .PHONY: build
 build: ## Build the program for production: target/release/crossband

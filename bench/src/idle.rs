@@ -1,0 +1,69 @@
+//! The memory of a process that serves one entity and has nothing to do.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use crossband::dev::DevSystem;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::process::resident_mb;
+
+/// How long the process may take to become ready, and is then left alone before it is looked at.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
+
+/// Starts `crossband serve sip-database` on the database and the certificates of a system, and says how much memory it has when it is ready.
+pub(crate) async fn sip_database_mb(system: &DevSystem, directory: &Path, database: &str) -> Result<f64> {
+    let program = std::env::current_exe()?.with_file_name("crossband");
+    ensure!(program.is_file(), "the program crossband is not beside this one; `make bench` builds both");
+    let url_file = directory.join("idle-database-url");
+    std::fs::write(&url_file, database)?;
+    let key_file = directory.join(system.system.id.as_str()).join("key-encryption-keys.toml");
+    let admin = free_address()?;
+    let config = format!(
+        "mc_system_id = {:?}\n\
+         [certificates]\ndirectory = {:?}\n\
+         [listen]\ngrpc = \"127.0.0.1:0\"\nadmin = \"{admin}\"\n\
+         [database]\nurl_file = {url_file:?}\n\
+         [cache]\nurl = \"memory:\"\n\
+         [sip_database]\nkey_file = {key_file:?}\n",
+        system.system.id.as_str(),
+        system.certificates.directory,
+    );
+    let config_file = directory.join("idle.toml");
+    std::fs::write(&config_file, config)?;
+    let mut command = Command::new(program);
+    command.args(["serve", "sip-database", "--config"]).arg(&config_file);
+    let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let measured = measure(process.id(), admin).await;
+    process.kill()?;
+    process.wait()?;
+    measured
+}
+
+async fn measure(pid: u32, admin: SocketAddr) -> Result<f64> {
+    let ready = async {
+        while !is_ready(admin).await.unwrap_or(false) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(READY_WITHIN, ready).await.context("crossband serve sip-database is not ready")?;
+    tokio::time::sleep(SETTLES_WITHIN).await;
+    resident_mb(pid)
+}
+
+async fn is_ready(admin: SocketAddr) -> Result<bool> {
+    let mut stream = TcpStream::connect(admin).await?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.starts_with("HTTP/1.1 200"))
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
