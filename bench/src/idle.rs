@@ -22,17 +22,19 @@ pub(crate) async fn sip_database_mb(system: &DevSystem, directory: &Path, databa
     ensure!(program.is_file(), "the program crossband is not beside this one; `make bench` builds both");
     let url_file = directory.join("idle-database-url");
     std::fs::write(&url_file, database)?;
-    let key_file = directory.join(system.system.id.as_str()).join("key-encryption-keys.toml");
+    let id = system.system.id.as_str();
+    let visitors = format!("visitors.{id}");
+    let certificates = &system.certificates.directory;
+    let key_file = directory.join(id).join("key-encryption-keys.toml");
     let admin = free_address()?;
     let config = format!(
-        "mc_system_id = {:?}\n\
-         [certificates]\ndirectory = {:?}\n\
+        "mc_system_id = {id:?}\n\
+         [certificates]\ndirectory = {certificates:?}\n\
          [listen]\ngrpc = \"127.0.0.1:0\"\nadmin = \"{admin}\"\n\
          [database]\nurl_file = {url_file:?}\n\
          [cache]\nurl = \"memory:\"\n\
-         [sip_database]\nkey_file = {key_file:?}\n",
-        system.system.id.as_str(),
-        system.certificates.directory,
+         [sip_database]\nkey_file = {key_file:?}\n\
+         [sip_core]\nrealm = {id:?}\nvisitor_realm = {visitors:?}\n",
     );
     let config_file = directory.join("idle.toml");
     std::fs::write(&config_file, config)?;
