@@ -1,5 +1,10 @@
 //! What the federated lookup is compared with: three gRPC servers that only hand the same messages on, built with nothing but tonic.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bare chain is bare: it has nothing of our own, the building of statuses included"
+)]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 

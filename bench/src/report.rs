@@ -139,7 +139,7 @@ fn spread(samples: &[f64]) -> [f64; 3] {
         [] => [f64::NAN; 3],
         [least, .., most] => {
             let middle = sorted.len() / 2;
-            let median = if sorted.len() % 2 == 0 {
+            let median = if sorted.len().is_multiple_of(2) {
                 f64::midpoint(sorted[middle - 1], sorted[middle])
             } else {
                 sorted[middle]
