@@ -122,6 +122,11 @@ pub const RULES: &[MethodRule] = &[
         callers: &[OwnOperator],
     },
     MethodRule {
+        method: "/mcx.migration.v1.AgreementService/ImportAgreements",
+        listener: Internal,
+        callers: &[OwnOperator],
+    },
+    MethodRule {
         method: "/mcx.migration.v1.AuditService/ListAuditRecords",
         listener: Internal,
         callers: &[OwnOperator],

@@ -142,6 +142,8 @@ fn agreements_and_permits(systems: &Systems, operator: &Caller<'_>) {
     operator.ask(&rpc("DeleteAgreement"), &charlie);
     let gone = operator.call(&rpc("GetAgreement"), &charlie);
     assert_eq!(gone, Err(Refused::new("NotFound", "AGREEMENT_UNKNOWN")));
+    let imported = operator.ask(&rpc("ImportAgreements"), &json!({ "agreement": agreement }));
+    assert_eq!(imported["createdCount"], "1");
 }
 
 fn permits(operator: &Caller<'_>, while_there_are_some: impl Fn()) {

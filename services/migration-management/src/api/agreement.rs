@@ -1,11 +1,12 @@
 //! `mcx.migration.v1.AgreementService`.
 
+use futures::StreamExt;
 use mcx_proto::migration::v1 as proto;
 use mcx_proto::migration::v1::agreement_service_server::AgreementService;
 use mcx_types::Violations;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{mutating_request, optional_version, refuse};
+use super::{StreamError, mutating_request, optional_version, refuse};
 use crate::app::App;
 use crate::wire;
 
@@ -80,5 +81,33 @@ impl AgreementService for AgreementApi {
         let version = optional_version(&mut violations, &request.etag);
         let ((id, partner), version) = violations.finish(id.zip(partner).zip(version)).map_err(refuse)?;
         self.0.delete_agreement(partner, version, id).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn import_agreements(
+        &self,
+        request: Request<Streaming<proto::ImportAgreementsRequest>>,
+    ) -> Result<Response<proto::ImportAgreementsResponse>, Status> {
+        let own = self.0.own.clone();
+        let items = request.into_inner().map(move |item| {
+            let item = item.map_err(StreamError::Stream)?;
+            let mut violations = Violations::new();
+            let agreement = wire::agreement::decode(&mut violations, &own, item.agreement);
+            Ok::<_, StreamError>(violations.finish(agreement))
+        });
+        let outcome = self.0.import_agreements(items).await?;
+        Ok(Response::new(proto::ImportAgreementsResponse {
+            created_count: outcome.created,
+            unchanged_count: outcome.unchanged,
+            refused_count: outcome.refused,
+            refusals: outcome
+                .refusals
+                .into_iter()
+                .map(|refusal| proto::ImportAgreementsRefusal {
+                    index: refusal.index,
+                    reason: refusal.reason.into(),
+                    description: refusal.description,
+                })
+                .collect(),
+        }))
     }
 }

@@ -104,6 +104,13 @@ impl App {
         Ok(())
     }
 
+    /// Puts many changed agreements in force, here and in the other replicas.
+    pub(crate) async fn agreements_changed(&self) -> Result<(), Error> {
+        self.reconcile_peers().await?;
+        notify(&self.cache).await;
+        Ok(())
+    }
+
     /// Makes the peers those of the agreements.
     pub(crate) async fn reconcile_peers(&self) -> Result<(), StoreError> {
         let agreements = agreements::all(&self.database).await?;

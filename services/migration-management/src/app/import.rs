@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::App;
 use super::bindings::of_binding;
 use super::permits::of_permit;
+use crate::domain::agreement::Agreement;
 use crate::domain::binding::BindingTerms;
 use crate::domain::permit::PermitTerms;
 use crate::error::Error;
-use crate::store::{bindings, permits};
+use crate::store::{agreements, bindings, permits};
 
 /// How many refusals an answer lists.
 const REFUSAL_LIMIT: usize = 1_000;
@@ -50,6 +51,17 @@ enum ItemOutcome {
 pub(crate) type Item<Terms> = Result<Terms, Violations>;
 
 impl App {
+    /// Creates the agreements of a stream; `E` is how the stream itself fails. What was created is in force even where the stream fails
+    /// further on.
+    pub(crate) async fn import_agreements<E: From<Error>>(
+        &self,
+        items: impl Stream<Item = Result<Item<Agreement>, E>> + Send,
+    ) -> Result<ImportOutcome, E> {
+        let outcome = import(self, items).await;
+        self.agreements_changed().await?;
+        outcome
+    }
+
     /// Creates the bindings of a stream; `E` is how the stream itself fails.
     pub(crate) async fn import_bindings<E: From<Error>>(
         &self,
@@ -74,6 +86,16 @@ trait Importable: PartialEq + Sized + Send + Sync {
 
     /// The one that is there already under the same name, if there is one.
     async fn present(&self, database: &Database) -> Result<Option<Self>, Error>;
+}
+
+impl Importable for Agreement {
+    async fn insert(&self, transaction: &mut Transaction, now: Timestamp) -> Result<(), Error> {
+        Ok(agreements::insert(transaction, self, now).await.map(|_| ())?)
+    }
+
+    async fn present(&self, database: &Database) -> Result<Option<Self>, Error> {
+        Ok(agreements::find(database, &self.partner).await?.map(|stored| stored.value))
+    }
 }
 
 impl Importable for BindingTerms {

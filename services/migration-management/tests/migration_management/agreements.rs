@@ -1,5 +1,6 @@
 //! Agreements as operators provision them.
 
+use futures::stream;
 use mcx_proto::migration::v1 as proto;
 use tonic::Code;
 
@@ -12,6 +13,7 @@ on_every_database!(
     stale_etag_overwrites_nothing,
     agreement_that_a_binding_names_stays,
     unknown_agreement_is_not_found,
+    import_is_repeatable_and_tells_what_it_refused,
 );
 
 fn create(agreement: proto::Agreement) -> proto::CreateAgreementRequest {
@@ -132,4 +134,31 @@ async fn unknown_agreement_is_not_found(system: System) {
     let unknown = proto::Agreement { etag: "1".to_owned(), ..agreement_with(&system.neighbour) };
     let request = proto::UpdateAgreementRequest { agreement: Some(unknown), ..Default::default() };
     assert_eq!(reason(client.update_agreement(request).await), "AGREEMENT_UNKNOWN");
+}
+
+async fn import_is_repeatable_and_tells_what_it_refused(system: System) {
+    let nowhere = proto::Agreement { peer_endpoints: Vec::new(), ..agreement_with(&system.neighbour) };
+    let other = proto::Agreement {
+        peer_endpoints: vec!["mms2.alpha.example:7443".to_owned()],
+        ..agreement_with(&system.neighbour)
+    };
+    let items = [agreement_with(&system.neighbour), nowhere, other];
+    let items = || {
+        stream::iter(
+            items.clone().map(|agreement| proto::ImportAgreementsRequest { agreement: Some(agreement) }),
+        )
+    };
+    let mut client = system.agreements();
+    let first = client.import_agreements(items()).await.unwrap().into_inner();
+    assert_eq!((first.created_count, first.unchanged_count, first.refused_count), (1, 0, 2));
+    let reasons: Vec<_> = first.refusals.iter().map(|refusal| (refusal.index, refusal.reason())).collect();
+    assert_eq!(reasons, [(1, proto::ErrorReason::InvalidRequest), (2, proto::ErrorReason::IdentityTaken)]);
+
+    let second = client.import_agreements(items()).await.unwrap().into_inner();
+    assert_eq!((second.created_count, second.unchanged_count, second.refused_count), (0, 1, 2));
+
+    // What was imported is in force: the neighbour's certificates are believed now, so that it is answered, if with a refusal.
+    let asked = proto::FederationServiceGetSipAuthenticationInformationRequest::default();
+    let outcome = system.as_neighbour().get_sip_authentication_information(asked).await;
+    assert_eq!(reason(outcome), "INVALID_REQUEST");
 }
