@@ -60,7 +60,7 @@ impl FakePrimary {
         let bundles = TrustBundles::new(own.clone());
         let bundle = partner.certificates.authority_pem.as_bytes();
         bundles.replace_partner(&partner.system.id, bundle).expect("the bundle can be used");
-        let policy = PolicyTable::new(own.mc_system_id().clone(), RULES).expect("the table is well-formed");
+        let policy = PolicyTable::new(own.mc_system_id().clone(), &RULES).expect("the table is well-formed");
         let calls = Arc::new(AtomicUsize::new(0));
         let handler = Handler { answer: Arc::new(answer), calls: Arc::clone(&calls) };
         let service = limited!(FederationServiceServer::new(handler), ServerConfig::default());

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn health_is_for_everybody_on_both_listeners() {
-        let table = PolicyTable::new("alpha.example".parse().unwrap(), RULES).unwrap();
+        let table = PolicyTable::new("alpha.example".parse().unwrap(), &RULES).unwrap();
         for (peer, listener) in [
             ("spiffe://alpha.example/operator/o", Listener::Internal),
             ("spiffe://bravo.example/sip-core", Listener::Peer),

@@ -83,7 +83,7 @@ impl TrustDomain {
     /// A server of this system, with the policy of every listener; it listens where it is told next.
     pub fn server(&self, identity: OwnIdentity, bundles: TrustBundles) -> Server {
         let policy =
-            PolicyTable::new(self.mc_system_id().clone(), policy::RULES).expect("the rules are good");
+            PolicyTable::new(self.mc_system_id().clone(), &policy::RULES).expect("the rules are good");
         Server::builder(identity, bundles, Arc::new(policy))
     }
 }

@@ -1,6 +1,5 @@
 //! Identities of MC systems and of users on the signalling plane.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -28,42 +27,12 @@ pub enum IdentityError {
 /// The most bytes of any identity: that of a DNS name, and of an NAI (RFC 7542 2.2).
 const IDENTITY_LIMIT: usize = 253;
 
-macro_rules! text_identity {
-    ($name:ident) => {
-        impl $name {
-            /// The identity in its canonical form.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
+#[macro_use]
+mod text;
 
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(&self.0)
-            }
-        }
+mod service;
 
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = IdentityError;
-
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(identity: $name) -> Self {
-                identity.0
-            }
-        }
-    };
-}
+pub use service::{FunctionalAlias, McId, McService, McServiceGroupId, McServiceId, ProfileIndex, Subject};
 
 /// The identifier of an MC system (TS 23.280 8.1.4), and the SPIFFE trust domain that it is.
 ///

@@ -44,6 +44,16 @@ entities! {
     SipDatabase = "sip-database",
     /// The SIP core: the registrar.
     SipCore = "sip-core",
+    /// The identity management server (IdMS).
+    IdentityManagement = "identity-management",
+    /// The configuration management server (CMS).
+    ConfigurationManagement = "configuration-management",
+    /// The group management server (GMS).
+    GroupManagement = "group-management",
+    /// The functional alias management server (FAMS).
+    FunctionalAliasManagement = "functional-alias-management",
+    /// The MC service server.
+    McService = "mc-service",
 }
 
 impl fmt::Display for Entity {

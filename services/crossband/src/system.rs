@@ -61,7 +61,12 @@ pub fn schema_of(entity: Entity) -> Option<&'static Schema> {
     match entity {
         Entity::MigrationManagement => Some(&migration_management::SCHEMA),
         Entity::SipDatabase => Some(&sip_database::SCHEMA),
-        Entity::SipCore => None,
+        Entity::SipCore
+        | Entity::IdentityManagement
+        | Entity::ConfigurationManagement
+        | Entity::GroupManagement
+        | Entity::FunctionalAliasManagement
+        | Entity::McService => None,
     }
 }
 
@@ -104,7 +109,7 @@ impl System {
         let listening_identity = builder.identity(listening_as)?;
         let bundles = TrustBundles::new(listening_identity.clone());
         builder.bundles = Some(bundles.clone());
-        let policy = Arc::new(PolicyTable::new(id.clone(), RULES)?);
+        let policy = Arc::new(PolicyTable::new(id.clone(), &RULES)?);
         let mut server = Server::builder(listening_identity.clone(), bundles, policy)
             .config(config.server.clone())
             .listener(Listener::Internal, config.listen.grpc);

@@ -61,7 +61,7 @@ impl System {
     fn server(&self, entity: Entity) -> Server {
         let identity = self.identity(&SpiffeId::entity(own_system(), entity));
         let bundles = TrustBundles::new(identity.clone());
-        let policy = Arc::new(PolicyTable::new(own_system(), policy::RULES).unwrap());
+        let policy = Arc::new(PolicyTable::new(own_system(), &policy::RULES).unwrap());
         Server::builder(identity, bundles, policy).listener(Listener::Internal, ANY)
     }
 

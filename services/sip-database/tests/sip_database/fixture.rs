@@ -116,7 +116,7 @@ impl System {
         let service = Service::build(config, with).unwrap();
         let identity = self.identity(SpiffeId::entity(own_system(), Entity::SipDatabase));
         let bundles = TrustBundles::new(identity.clone());
-        let policy = Arc::new(PolicyTable::new(own_system(), policy::RULES).unwrap());
+        let policy = Arc::new(PolicyTable::new(own_system(), &policy::RULES).unwrap());
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::builder(identity, bundles, policy).listener(Listener::Internal, any_port);
         let bound = service.add_to(server, &ServerConfig::default()).bind().await.unwrap();

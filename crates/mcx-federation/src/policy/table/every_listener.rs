@@ -1,0 +1,19 @@
+//! What every listener serves.
+
+use super::{internal, peer};
+use crate::policy::Caller::Anyone;
+use crate::policy::MethodRule;
+
+pub(super) const RULES: &[MethodRule] = &[
+    // Liveness and the shape of the API tell nothing about users; a listener lets in only authenticated peers.
+    internal("/grpc.health.v1.Health/Check", &[Anyone]),
+    internal("/grpc.health.v1.Health/List", &[Anyone]),
+    internal("/grpc.health.v1.Health/Watch", &[Anyone]),
+    peer("/grpc.health.v1.Health/Check", &[Anyone]),
+    peer("/grpc.health.v1.Health/List", &[Anyone]),
+    peer("/grpc.health.v1.Health/Watch", &[Anyone]),
+    internal("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Anyone]),
+    peer("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Anyone]),
+    internal("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Anyone]),
+    peer("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Anyone]),
+];

@@ -1,0 +1,42 @@
+//! `mcx.migration.v1`.
+
+use mcx_types::Entity::{MigrationManagement, SipCore};
+
+use super::{internal, peer};
+use crate::policy::Caller::{OwnEntity, OwnOperator, PartnerEntity};
+use crate::policy::MethodRule;
+
+pub(super) const RULES: &[MethodRule] = &[
+    // Operators provision who may migrate where; nobody else.
+    internal("/mcx.migration.v1.BindingService/CreateBinding", &[OwnOperator]),
+    internal("/mcx.migration.v1.BindingService/GetBinding", &[OwnOperator]),
+    internal("/mcx.migration.v1.BindingService/ListBindings", &[OwnOperator]),
+    internal("/mcx.migration.v1.BindingService/UpdateBinding", &[OwnOperator]),
+    internal("/mcx.migration.v1.BindingService/DeleteBinding", &[OwnOperator]),
+    internal("/mcx.migration.v1.BindingService/ImportBindings", &[OwnOperator]),
+    internal("/mcx.migration.v1.PermitService/CreatePermit", &[OwnOperator]),
+    internal("/mcx.migration.v1.PermitService/GetPermit", &[OwnOperator]),
+    internal("/mcx.migration.v1.PermitService/ListPermits", &[OwnOperator]),
+    internal("/mcx.migration.v1.PermitService/UpdatePermit", &[OwnOperator]),
+    internal("/mcx.migration.v1.PermitService/DeletePermit", &[OwnOperator]),
+    internal("/mcx.migration.v1.PermitService/ImportPermits", &[OwnOperator]),
+    internal("/mcx.migration.v1.AgreementService/CreateAgreement", &[OwnOperator]),
+    internal("/mcx.migration.v1.AgreementService/GetAgreement", &[OwnOperator]),
+    internal("/mcx.migration.v1.AgreementService/ListAgreements", &[OwnOperator]),
+    internal("/mcx.migration.v1.AgreementService/UpdateAgreement", &[OwnOperator]),
+    internal("/mcx.migration.v1.AgreementService/DeleteAgreement", &[OwnOperator]),
+    internal("/mcx.migration.v1.AgreementService/ImportAgreements", &[OwnOperator]),
+    internal("/mcx.migration.v1.AuditService/ListAuditRecords", &[OwnOperator]),
+    // TS 23.280 10.1.6.2 steps 2 and 9: only the SIP core of the same system asks for visitors' vectors.
+    internal(
+        "/mcx.migration.v1.SipAuthenticationService/GetSipAuthenticationInformation",
+        &[OwnEntity(SipCore)],
+    ),
+    internal("/mcx.migration.v1.SipAuthenticationService/Resynchronise", &[OwnEntity(SipCore)]),
+    // Steps 4 and 7: only a partner's migration management asks for vectors of our users.
+    peer(
+        "/mcx.migration.v1.FederationService/GetSipAuthenticationInformation",
+        &[PartnerEntity(MigrationManagement)],
+    ),
+    peer("/mcx.migration.v1.FederationService/Resynchronise", &[PartnerEntity(MigrationManagement)]),
+];
