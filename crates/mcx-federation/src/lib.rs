@@ -21,6 +21,7 @@ mod connector;
 mod files;
 mod identity;
 mod incoming;
+mod partners;
 pub mod policy;
 mod stream;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use incoming::{
     ConnectionInfo, HandshakeLimits, Sha256Fingerprint, TlsIncoming, server_config,
     unauthenticated_server_config,
 };
+pub use partners::{Partner, PartnerDirectory, PartnerRefusal, PartnerTerms, PartnerTermsError, PeerService};
 pub use policy::{Caller, Decision, Denial, DuplicateRule, MethodRule, PolicyTable};
 pub use stream::{AuthenticatedStream, ExpiringStream};
 

@@ -43,5 +43,45 @@ pub mod sipcore {
     }
 }
 
+/// The identity management server.
+pub mod identity {
+    /// `mcx.identity.v1`.
+    pub mod v1 {
+        tonic::include_proto!("mcx.identity.v1");
+    }
+}
+
+/// The configuration management server.
+pub mod configuration {
+    /// `mcx.configuration.v1`.
+    pub mod v1 {
+        tonic::include_proto!("mcx.configuration.v1");
+    }
+}
+
+/// The group management server.
+pub mod group {
+    /// `mcx.group.v1`.
+    pub mod v1 {
+        tonic::include_proto!("mcx.group.v1");
+    }
+}
+
+/// The functional alias management server.
+pub mod functionalalias {
+    /// `mcx.functionalalias.v1`.
+    pub mod v1 {
+        tonic::include_proto!("mcx.functionalalias.v1");
+    }
+}
+
+/// The MC service server.
+pub mod mcservice {
+    /// `mcx.mcservice.v1`.
+    pub mod v1 {
+        tonic::include_proto!("mcx.mcservice.v1");
+    }
+}
+
 /// The descriptors of all protos with their comments, as an encoded `google.protobuf.FileDescriptorSet`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -2,11 +2,15 @@
 //!
 //! Decoding collects every violation under the path of the field; it never repeats a value, because some are secret.
 
+mod mc_service;
+
 use mcx_aka::digest::DigestAlgorithm;
 use mcx_aka::{AuthenticationVector, Autn, Auts, CipherKey, IntegrityKey, Rand, Xres};
 use mcx_proto::types::v1 as proto;
 
 use crate::{Impu, SipIdentities, Violations};
+
+pub use mc_service::{MigratedServiceIdentity, mc_service_identities_to_wire};
 
 /// The most public user identities that one user may have.
 const IMPU_LIMIT: usize = 16;
