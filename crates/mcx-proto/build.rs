@@ -5,7 +5,13 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 /// Messages whose contents must never be printed: `secrets.rs` gives them a `Debug` that says nothing.
-const HOLDS_SECRETS: [&str; 2] = [".mcx.types.v1.AuthenticationVector", ".mcx.sipdatabase.v1.SubscriberKeys"];
+const HOLDS_SECRETS: &[&str] = &[
+    ".mcx.types.v1.AuthenticationVector",
+    ".mcx.sipdatabase.v1.SubscriberKeys",
+    ".mcx.identity.v1.Password",
+    ".mcx.identity.v1.ClientSecret",
+    ".mcx.identity.v1.Token",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::identity::v1::{ClientSecret, Password, Token};
 use crate::sipdatabase::v1::{SubscriberKeys, subscriber_keys::OperatorVariant};
 use crate::types::v1::AuthenticationVector;
 
@@ -20,6 +21,24 @@ impl fmt::Debug for SubscriberKeys {
 impl fmt::Debug for OperatorVariant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("OperatorVariant([redacted])")
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Password([redacted])")
+    }
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ClientSecret([redacted])")
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Token([redacted])")
     }
 }
 
@@ -49,5 +68,14 @@ mod tests {
             format!("{vector:?} {request:?} {:?}", request.keys.as_ref().map(|keys| &keys.operator_variant));
         assert!(!printed.contains("165"), "{printed}");
         assert!(!printed.contains("a5"), "{printed}");
+    }
+
+    #[test]
+    fn what_proves_who_somebody_is_does_not_show_either() {
+        let value = "open-sesame".to_owned();
+        let (password, secret, token) =
+            (Password { value: value.clone() }, ClientSecret { value: value.clone() }, Token { value });
+        let printed = format!("{password:?} {secret:?} {token:?}");
+        assert!(!printed.contains("sesame"), "{printed}");
     }
 }

@@ -1,6 +1,7 @@
 //! The rows, one file per package. A method that is not here is denied; a test fails if a served method is not here.
 
 mod every_listener;
+mod identity_management;
 mod migration_management;
 mod sip_core;
 mod sip_database;
@@ -12,7 +13,14 @@ use crate::Listener;
 
 /// Every method of every listener.
 pub static RULES: LazyLock<Vec<MethodRule>> = LazyLock::new(|| {
-    [every_listener::RULES, migration_management::RULES, sip_core::RULES, sip_database::RULES].concat()
+    [
+        every_listener::RULES,
+        identity_management::RULES,
+        migration_management::RULES,
+        sip_core::RULES,
+        sip_database::RULES,
+    ]
+    .concat()
 });
 
 /// A row of the listener for the own system.
