@@ -54,10 +54,7 @@ pub(super) const RULES: &[MethodRule] = &[
         &[OwnOperator, OwnEntity(MigrationManagement)],
     ),
     internal("/mcx.identity.v1.TokenService/IntrospectToken", WHO_VERIFIES),
-    internal(
-        "/mcx.identity.v1.TokenService/RevokeSubjects",
-        &[OwnOperator, OwnEntity(MigrationManagement)],
-    ),
+    internal("/mcx.identity.v1.TokenService/RevokeSubjects", &[OwnOperator, OwnEntity(MigrationManagement)]),
     internal("/mcx.identity.v1.TokenTrustService/WatchTokenTrust", WHO_VERIFIES),
     // Only who orchestrates migrations says who is a visitor, and who may go where.
     internal("/mcx.identity.v1.MigrationIdentityService/PutVisitors", &[OwnEntity(MigrationManagement)]),
