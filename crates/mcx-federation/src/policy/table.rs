@@ -1,6 +1,8 @@
 //! The rows, one file per package. A method that is not here is denied; a test fails if a served method is not here.
 
 mod every_listener;
+mod functional_alias_management;
+mod group_management;
 mod identity_management;
 mod migration_management;
 mod sip_core;
@@ -16,6 +18,8 @@ pub static RULES: LazyLock<Vec<MethodRule>> = LazyLock::new(|| {
     [
         every_listener::RULES,
         identity_management::RULES,
+        functional_alias_management::RULES,
+        group_management::RULES,
         migration_management::RULES,
         sip_core::RULES,
         sip_database::RULES,
