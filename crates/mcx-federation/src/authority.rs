@@ -31,6 +31,9 @@ pub enum AuthorityError {
         /// The authority's.
         trust_domain: McSystemId,
     },
+    /// The identity is that of a caller that proves itself otherwise.
+    #[error("{0} is nobody that a certificate can stand for")]
+    NotCertifiable(SpiffeId),
     /// A host name is neither a DNS name nor an IP address.
     #[error("{0:?} is neither a dns name nor an ip address")]
     InvalidHost(String),
@@ -208,6 +211,9 @@ impl CertificateAuthority {
         let common_name = match spiffe_id.principal() {
             Principal::Entity(entity) => entity.to_string(),
             Principal::Operator(name) => name.clone(),
+            Principal::User(_) | Principal::Anonymous => {
+                return Err(AuthorityError::NotCertifiable(spiffe_id.clone()));
+            }
         };
         let mut params = params(&common_name, validity)?;
         params.subject_alt_names = vec![uri(&spiffe_id.to_string())?];

@@ -55,6 +55,14 @@ pub enum HandshakeRefusal {
         /// Who answered.
         presented: SpiffeId,
     },
+    /// The server proved to be of another MC system than the one that a UE called, or none of its entities.
+    #[error("the server is {presented} and not an entity of {expected}")]
+    NotAnEntityOf {
+        /// The MC system that was called.
+        expected: McSystemId,
+        /// Who answered.
+        presented: SpiffeId,
+    },
     /// The peer refused *our* certificate, with this TLS alert (RFC 8446 6.2).
     #[error("the peer refused our side of the handshake with alert {alert}")]
     RefusedByPeer {
@@ -88,6 +96,7 @@ impl HandshakeRefusal {
             Self::NotYetValid => "not_yet_valid",
             Self::UntrustedChain { .. } => "untrusted_chain",
             Self::IdentityMismatch { .. } => "identity_mismatch",
+            Self::NotAnEntityOf { .. } => "not_an_entity",
             Self::RefusedByPeer { .. } => "refused_by_peer",
             Self::TimedOut => "timed_out",
             Self::Closed => "closed",

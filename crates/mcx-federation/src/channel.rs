@@ -4,10 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcx_types::{Clock, SpiffeId};
+use mcx_types::{Clock, McSystemId, SpiffeId};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use crate::connector::{ExpectedServer, certified_client_config};
 use crate::{
     BreakerOpen, BreakerSettings, CircuitBreaker, Connector, NoEndpoint, OwnIdentity, PeerEndpoint,
     TrustBundles,
@@ -34,6 +35,19 @@ impl Default for ChannelSettings {
             http2_keep_alive_interval: Duration::from_secs(20),
             http2_keep_alive_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+impl ChannelSettings {
+    /// A channel that connects with the first call, and again after a failure.
+    pub(crate) fn channel(&self, mc_system_id: &McSystemId, connector: Connector) -> Channel {
+        // Only the `:authority` of requests: the scheme keeps TLS in the connector's hands.
+        let endpoint = Endpoint::from_shared(format!("http://{mc_system_id}"))
+            .expect("an mc system id is a host name")
+            .http2_keep_alive_interval(self.http2_keep_alive_interval)
+            .keep_alive_timeout(self.http2_keep_alive_timeout)
+            .keep_alive_while_idle(true);
+        endpoint.connect_with_connector_lazy(connector)
     }
 }
 
@@ -66,7 +80,9 @@ impl Dialer {
         expected: SpiffeId,
         endpoints: Vec<PeerEndpoint>,
     ) -> Result<Connector, NoEndpoint> {
-        Connector::new(&self.own, &self.bundles, Arc::clone(&self.clock), &self.settings, expected, endpoints)
+        let tls = certified_client_config(&self.own, &self.bundles, expected.clone());
+        let expected = ExpectedServer::Entity(expected);
+        Connector::new(tls, Arc::clone(&self.clock), &self.settings, expected, endpoints)
     }
 
     /// A channel to an entity of the own system. It connects with the first call, and again after a failure, beginning
@@ -75,15 +91,9 @@ impl Dialer {
     /// # Errors
     /// [`NoEndpoint`] where `endpoints` is empty.
     pub fn channel(&self, expected: SpiffeId, endpoints: Vec<PeerEndpoint>) -> Result<Channel, NoEndpoint> {
-        // Only the `:authority` of requests: the scheme keeps TLS in the connector's hands.
-        let origin = format!("http://{}", expected.mc_system_id());
+        let mc_system_id = expected.mc_system_id().clone();
         let connector = self.connector(expected, endpoints)?;
-        let endpoint = Endpoint::from_shared(origin)
-            .expect("an mc system id is a host name")
-            .http2_keep_alive_interval(self.settings.http2_keep_alive_interval)
-            .keep_alive_timeout(self.settings.http2_keep_alive_timeout)
-            .keep_alive_while_idle(true);
-        Ok(endpoint.connect_with_connector_lazy(connector))
+        Ok(self.settings.channel(&mc_system_id, connector))
     }
 
     /// A channel to an entity of a partner, behind a circuit breaker of its own.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use mcx_types::{Clock, SpiffeId};
+use mcx_types::{Clock, McSystemId, SpiffeId};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls_pki_types::ServerName;
@@ -90,7 +90,35 @@ impl fmt::Display for PeerEndpoint {
 #[error("no endpoint is known of {expected}")]
 pub struct NoEndpoint {
     /// The peer.
-    pub expected: SpiffeId,
+    pub expected: ExpectedServer,
+}
+
+/// Who is to be at the other end of a connection that we open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedServer {
+    /// Exactly this entity.
+    Entity(SpiffeId),
+    /// Any entity of this MC system, as UEs call it.
+    AnyEntityOf(McSystemId),
+}
+
+impl ExpectedServer {
+    /// The MC system that it is of.
+    pub fn mc_system_id(&self) -> &McSystemId {
+        match self {
+            Self::Entity(spiffe_id) => spiffe_id.mc_system_id(),
+            Self::AnyEntityOf(mc_system_id) => mc_system_id,
+        }
+    }
+}
+
+impl fmt::Display for ExpectedServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entity(spiffe_id) => write!(formatter, "{spiffe_id}"),
+            Self::AnyEntityOf(mc_system_id) => write!(formatter, "any entity of {mc_system_id}"),
+        }
+    }
 }
 
 /// Why a peer could not be connected to; the worst finding where it has several endpoints.
@@ -135,6 +163,9 @@ impl ConnectError {
             } => ConnectFailure::Unreachable,
             Self::HandshakeFailed { source: HandshakeRefusal::RefusedByPeer { .. }, .. } => {
                 ConnectFailure::RefusedByPeer
+            }
+            Self::HandshakeFailed { source: HandshakeRefusal::NotAnEntityOf { .. }, .. } => {
+                ConnectFailure::PeerIdentityMismatch
             }
             Self::HandshakeFailed { .. } => ConnectFailure::HandshakeFailed,
         }
@@ -181,7 +212,7 @@ pub fn connect_failure(error: &(dyn Error + 'static)) -> Option<ConnectFailure> 
 /// The URI of the request is not used: the endpoints are those of the agreement, and the identity is what counts.
 #[derive(Clone)]
 pub struct Connector {
-    expected: SpiffeId,
+    expected: ExpectedServer,
     endpoints: Arc<[PeerEndpoint]>,
     tcp: HttpConnector,
     tls: TlsConnector,
@@ -191,11 +222,10 @@ pub struct Connector {
 
 impl Connector {
     pub(crate) fn new(
-        own: &OwnIdentity,
-        bundles: &TrustBundles,
+        tls: ClientConfig,
         clock: Arc<dyn Clock>,
         settings: &ChannelSettings,
-        expected: SpiffeId,
+        expected: ExpectedServer,
         endpoints: Vec<PeerEndpoint>,
     ) -> Result<Self, NoEndpoint> {
         if endpoints.is_empty() {
@@ -206,7 +236,7 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(settings.tcp_keep_alive));
         tcp.set_connect_timeout(Some(settings.connect_timeout));
-        let tls = TlsConnector::from(Arc::new(client_config(own, bundles, expected.clone())));
+        let tls = TlsConnector::from(Arc::new(tls));
         let handshake_timeout = settings.connect_timeout;
         Ok(Self { expected, endpoints: endpoints.into(), tcp, tls, handshake_timeout, clock })
     }
@@ -285,7 +315,12 @@ impl Service<Uri> for Connector {
     }
 }
 
-fn client_config(own: &OwnIdentity, bundles: &TrustBundles, expected: SpiffeId) -> ClientConfig {
+/// The TLS settings of a caller that shows its own certificate, and takes exactly the expected server.
+pub(crate) fn certified_client_config(
+    own: &OwnIdentity,
+    bundles: &TrustBundles,
+    expected: SpiffeId,
+) -> ClientConfig {
     let mut config = ClientConfig::builder_with_provider(crate::provider())
         .with_protocol_versions(crate::TLS_VERSIONS)
         .expect("the provider speaks TLS 1.3")

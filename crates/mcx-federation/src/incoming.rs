@@ -1,4 +1,4 @@
-//! The accepting side: mutual TLS on a listener, with the identity of the peer on every request.
+//! The accepting side: TLS on a listener, with what the connection proves on every request.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use tracing::Instrument;
 
 use crate::certificate::{HandshakeRefusal, Leaf};
 use crate::verifier::ClientVerifier;
-use crate::{AuthenticatedStream, Listener, OwnIdentity, TrustBundles};
+use crate::{AcceptedStream, Listener, OwnIdentity, TrustBundles};
 
 /// The SHA-256 fingerprint of a certificate in DER; displayed in lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +39,49 @@ impl fmt::Debug for Sha256Fingerprint {
     }
 }
 
-/// What a connection proves about the caller; in the extensions of every request that came over it.
+/// What is known about the other end of a connection; in the extensions of every request that came over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// A certificate proved who it is.
+    Certified(ConnectionInfo),
+    /// A UE, which has proved nothing yet.
+    Client(ClientConnection),
+}
+
+impl Connection {
+    /// From where.
+    pub fn remote_address(&self) -> SocketAddr {
+        match self {
+            Self::Certified(connection) => connection.remote_address,
+            Self::Client(connection) => connection.remote_address,
+        }
+    }
+
+    /// At which listener.
+    pub fn listener(&self) -> Listener {
+        match self {
+            Self::Certified(connection) => connection.listener,
+            Self::Client(_) => Listener::Client,
+        }
+    }
+
+    /// What the certificate proved, where one was shown.
+    pub fn certified(&self) -> Option<&ConnectionInfo> {
+        match self {
+            Self::Certified(connection) => Some(connection),
+            Self::Client(_) => None,
+        }
+    }
+}
+
+/// A connection on [`Listener::Client`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientConnection {
+    /// From where.
+    pub remote_address: SocketAddr,
+}
+
+/// What a certificate proves about the caller at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// Who calls.
@@ -54,18 +96,23 @@ pub struct ConnectionInfo {
     pub listener: Listener,
 }
 
-/// The TLS settings of a listener: TLS 1.3, HTTP/2, and a client certificate required.
+/// The TLS settings of a listener: TLS 1.3, HTTP/2, and a client certificate required, except on [`Listener::Client`], where none
+/// is asked for.
 ///
 /// The certificate must carry exactly one URI name, one of our SPIFFE identities, and chain to the bundle of exactly that
 /// trust domain: on [`Listener::Internal`] the own one, on [`Listener::Peer`] a partner's. Later changes of `own` and
 /// `bundles` hold from the next handshake on.
 pub fn server_config(own: &OwnIdentity, bundles: &TrustBundles, listener: Listener) -> Arc<ServerConfig> {
-    let verifier = ClientVerifier { bundles: bundles.clone(), listener };
-    let mut config = ServerConfig::builder_with_provider(crate::provider())
+    let config = ServerConfig::builder_with_provider(crate::provider())
         .with_protocol_versions(crate::TLS_VERSIONS)
-        .expect("the provider speaks TLS 1.3")
-        .with_client_cert_verifier(Arc::new(verifier))
-        .with_cert_resolver(Arc::new(own.clone()));
+        .expect("the provider speaks TLS 1.3");
+    let config = match listener {
+        Listener::Client => config.with_no_client_auth(),
+        Listener::Internal | Listener::Peer => {
+            config.with_client_cert_verifier(Arc::new(ClientVerifier { bundles: bundles.clone(), listener }))
+        }
+    };
+    let mut config = config.with_cert_resolver(Arc::new(own.clone()));
     config.alpn_protocols = vec![crate::ALPN_HTTP2.to_vec()];
     // A resumed session is not verified again: it would outlive a removed partner and an expired certificate.
     config.send_tls13_tickets = 0;
@@ -101,7 +148,7 @@ impl Default for HandshakeLimits {
 
 /// The connections of a listener that have passed the handshake. Dropping it closes the listening socket.
 pub struct TlsIncoming {
-    connections: mpsc::Receiver<AuthenticatedStream>,
+    connections: mpsc::Receiver<AcceptedStream>,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -127,7 +174,7 @@ impl TlsIncoming {
 }
 
 impl Stream for TlsIncoming {
-    type Item = Result<AuthenticatedStream, std::io::Error>;
+    type Item = Result<AcceptedStream, std::io::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.connections.poll_recv(context).map(|connection| connection.map(Ok))
@@ -141,7 +188,7 @@ pub(crate) struct Acceptor {
     pub(crate) listener: Listener,
     pub(crate) timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) sender: mpsc::Sender<AuthenticatedStream>,
+    pub(crate) sender: mpsc::Sender<AcceptedStream>,
 }
 
 impl Acceptor {
@@ -179,7 +226,7 @@ impl Acceptor {
         &self,
         stream: TcpStream,
         remote_address: SocketAddr,
-    ) -> Result<AuthenticatedStream, HandshakeRefusal> {
+    ) -> Result<AcceptedStream, HandshakeRefusal> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote_address, %error, "cannot set TCP_NODELAY");
         }
@@ -193,6 +240,10 @@ impl Acceptor {
                 return Err(HandshakeRefusal::of_io(&error));
             }
         };
+        if self.listener == Listener::Client {
+            let connection = Connection::Client(ClientConnection { remote_address });
+            return Ok(AcceptedStream::new(stream, connection, Duration::MAX));
+        }
         let (_, session) = stream.get_ref();
         let certificate = session
             .peer_certificates()
@@ -207,7 +258,7 @@ impl Acceptor {
             listener: self.listener,
         };
         let life = leaf.not_after.saturating_since(self.clock.now());
-        Ok(AuthenticatedStream::new(stream, connection, life))
+        Ok(AcceptedStream::new(stream, Connection::Certified(connection), life))
     }
 
     fn report(&self, cause: &HandshakeRefusal, remote_address: SocketAddr) {

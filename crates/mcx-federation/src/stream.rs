@@ -9,14 +9,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tonic::transport::server::Connected;
 
-use crate::ConnectionInfo;
+use crate::Connection;
 
 /// The longest that any connection lives, well within what the timer of the run time can count.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 365);
 
-/// An accepted connection whose client has proved who it is.
-pub type AuthenticatedStream =
-    ExpiringStream<tokio_rustls::server::TlsStream<tokio::net::TcpStream>, ConnectionInfo>;
+/// An accepted connection whose handshake is over. On the listener for UEs it has no certificate to expire.
+pub type AcceptedStream = ExpiringStream<tokio_rustls::server::TlsStream<tokio::net::TcpStream>, Connection>;
 
 /// Reads and writes `S` until the peer's certificate has expired; reads then fail with [`io::ErrorKind::TimedOut`].
 ///

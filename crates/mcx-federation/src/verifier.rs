@@ -1,6 +1,6 @@
 //! The two verifiers: of clients that knock at a listener, and of the server that we meant to call.
 
-use mcx_types::SpiffeId;
+use mcx_types::{McSystemId, Principal, SpiffeId};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -54,7 +54,11 @@ impl ClientVerifier {
     fn bundle_for(&self, client: &SpiffeId) -> Result<TrustBundle, HandshakeRefusal> {
         let trust_domain = client.mc_system_id();
         let is_own = trust_domain == self.bundles.own_system();
-        let is_served_here = is_own == (self.listener == Listener::Internal);
+        let is_served_here = match self.listener {
+            Listener::Internal => is_own,
+            Listener::Peer => !is_own,
+            Listener::Client => false,
+        };
         match self.bundles.bundle_of(trust_domain) {
             None => Err(HandshakeRefusal::ForeignTrustDomain(trust_domain.clone())),
             Some(_) if !is_served_here => Err(HandshakeRefusal::WrongListener {
@@ -85,6 +89,23 @@ impl ClientCertVerifier for ClientVerifier {
     library_signatures!();
 }
 
+/// Verifies the chain of a server against the bundle of the trust domain that its leaf names.
+fn verify_chain(
+    bundle: &TrustBundle,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<ServerCertVerified, Error> {
+    verify_server_cert_signed_by_trust_anchor(
+        &ParsedCertificate::try_from(end_entity)?,
+        bundle.roots(),
+        intermediates,
+        now,
+        algorithms().all,
+    )?;
+    Ok(ServerCertVerified::assertion())
+}
+
 /// Accepts the one server that proves the expected identity; its host name is of no interest.
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
@@ -112,14 +133,35 @@ impl ServerCertVerifier for ServerVerifier {
             .bundles
             .bundle_of(trust_domain)
             .ok_or_else(|| HandshakeRefusal::ForeignTrustDomain(trust_domain.clone()))?;
-        verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(end_entity)?,
-            bundle.roots(),
-            intermediates,
-            now,
-            algorithms().all,
-        )?;
-        Ok(ServerCertVerified::assertion())
+        verify_chain(&bundle, end_entity, intermediates, now)
+    }
+
+    library_signatures!();
+}
+
+/// Accepts any entity of one MC system, for UEs: which of its entities serves where is that system's business.
+#[derive(Debug)]
+pub(crate) struct SystemVerifier {
+    pub(crate) bundle: TrustBundle,
+    pub(crate) mc_system_id: McSystemId,
+}
+
+impl ServerCertVerifier for SystemVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let leaf = Leaf::parse(end_entity)?;
+        let is_entity = matches!(leaf.spiffe_id.principal(), Principal::Entity(_));
+        if !is_entity || *leaf.spiffe_id.mc_system_id() != self.mc_system_id {
+            let expected = self.mc_system_id.clone();
+            return Err(HandshakeRefusal::NotAnEntityOf { expected, presented: leaf.spiffe_id }.into());
+        }
+        verify_chain(&self.bundle, end_entity, intermediates, now)
     }
 
     library_signatures!();

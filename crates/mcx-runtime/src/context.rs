@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
+use mcx_federation::access_token::AuthenticatedUser;
 use mcx_federation::{Listener, Sha256Fingerprint};
 use mcx_types::SpiffeId;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
@@ -62,10 +64,13 @@ impl fmt::Display for RequestId {
 /// [`CallContext::scope`].
 #[derive(Debug, Clone)]
 pub struct CallContext {
-    /// Who calls, as the connection proves it.
+    /// Who calls: as the certificate of the connection proves it, or on the listener for UEs as the access token of the call does. A
+    /// UE that needs no token here is [`mcx_types::Principal::Anonymous`].
     pub caller: SpiffeId,
-    /// The certificate that proved it, for audit records.
-    pub certificate_sha256: Sha256Fingerprint,
+    /// The certificate that proved it, for audit records; none on the listener for UEs. See [`CallContext::certificate`].
+    pub certificate_sha256: Option<Sha256Fingerprint>,
+    /// The user for whom a UE calls; none for entities, operators and calls without an access token. See [`CallContext::user_of`].
+    pub user: Option<AuthenticatedUser>,
     /// From where.
     pub remote_address: SocketAddr,
     /// On which listener.
@@ -74,6 +79,8 @@ pub struct CallContext {
     pub request_id: RequestId,
     /// When the caller no longer waits; `None` where it waits for as long as it takes.
     pub deadline: Option<Deadline>,
+    /// Cancelled when the server ends: a handler that answers with a long stream ends it then, instead of having it cut.
+    pub shutdown: CancellationToken,
 }
 
 tokio::task_local! {
@@ -87,6 +94,23 @@ impl CallContext {
     /// INTERNAL where the call did not come through the layers.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         request.extensions().get::<Self>().cloned().ok_or_else(|| status(&Refusal::NoContext))
+    }
+
+    /// The user for whom a UE makes this call.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED where the call is not that of a user, and those of [`CallContext::of`].
+    pub fn user_of<T>(request: &Request<T>) -> Result<AuthenticatedUser, Status> {
+        let context = request.extensions().get::<Self>().ok_or_else(|| status(&Refusal::NoContext))?;
+        context.user.clone().ok_or_else(|| status(&Refusal::NoUser))
+    }
+
+    /// The certificate that proved who calls.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED where none was shown, as on the listener for UEs.
+    pub fn certificate(&self) -> Result<Sha256Fingerprint, Status> {
+        self.certificate_sha256.ok_or_else(|| status(&Refusal::NoIdentity))
     }
 
     /// The context of the call that the current task answers; `None` outside of calls.

@@ -7,7 +7,7 @@
 //! | [`metrics`] | counts and times calls by method and code | |
 //! | [`deadline`] | ends the call when nobody waits for it any more | DEADLINE_EXCEEDED, INVALID_ARGUMENT |
 //! | [`concurrency`] | sheds what the server cannot take | RESOURCE_EXHAUSTED with `RetryInfo` |
-//! | [`authentication`] | who calls, from the connection | UNAUTHENTICATED |
+//! | [`authentication`] | who calls, from the certificate of the connection or the access token of the call | UNAUTHENTICATED |
 //! | [`policy`] | whether he may | PERMISSION_DENIED |
 //!
 //! Rate limits and audit records need to know the request, and are the services' own.
@@ -26,7 +26,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
+use mcx_federation::access_token::AccessTokenVerifier;
 use mcx_federation::{Listener, PolicyTable};
+use mcx_types::McSystemId;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -109,6 +112,9 @@ pub(crate) struct Settings {
     pub(crate) concurrency: concurrency::Concurrency,
     pub(crate) policy: Arc<PolicyTable>,
     pub(crate) methods: Arc<MethodTable>,
+    pub(crate) own_system: McSystemId,
+    pub(crate) access_tokens: Option<AccessTokenVerifier>,
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// All layers around the handlers.
@@ -116,9 +122,15 @@ pub(crate) fn stack<S>(settings: Settings, handlers: S) -> Stack
 where
     S: Next + Clone + Sync,
 {
-    let Settings { system, listener, limits, concurrency, policy, methods } = settings;
-    let handlers = Around::new(policy::Policy { table: policy }, handlers);
-    let handlers = Around::new(authentication::Authentication, handlers);
+    let Settings { system, listener, limits, concurrency, policy, methods, .. } = settings;
+    let handlers = Around::new(policy::Policy { table: Arc::clone(&policy) }, handlers);
+    let authentication = authentication::Authentication {
+        own_system: settings.own_system,
+        policy,
+        access_tokens: settings.access_tokens,
+        shutdown: settings.shutdown,
+    };
+    let handlers = Around::new(authentication, handlers);
     let handlers = Around::new(concurrency, handlers);
     let handlers = Around::new(
         deadline::DeadlineLimit { most: limits.max_call_duration, methods: Arc::clone(&methods) },

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::response::IntoResponse;
+use mcx_federation::access_token::AccessTokenVerifier;
 use mcx_federation::{
     HandshakeLimits, Listener, OwnIdentity, PolicyTable, TlsIncoming, TrustBundles, server_config,
 };
@@ -55,6 +56,9 @@ pub enum ServerError {
         /// The listener.
         listener: Listener,
     },
+    /// The listener for UEs is to be opened, and nothing was given to verify their access tokens with.
+    #[error("the client listener needs something to verify access tokens with")]
+    NoAccessTokens,
     /// No descriptor set describes a service, so that it could neither be reflected nor counted.
     #[error("no file descriptor set describes {service}")]
     NoDescriptor {
@@ -76,6 +80,7 @@ pub struct Server {
     policy: Arc<PolicyTable>,
     config: ServerConfig,
     clock: Arc<dyn Clock>,
+    access_tokens: Option<AccessTokenVerifier>,
     addresses: BTreeMap<Listener, SocketAddr>,
     services: Vec<ServedService>,
     routes: BTreeMap<Listener, Routes>,
@@ -98,6 +103,7 @@ impl Server {
             policy,
             config: ServerConfig::default(),
             clock: Arc::new(SystemClock),
+            access_tokens: None,
             addresses: BTreeMap::new(),
             services: Vec::new(),
             routes: BTreeMap::new(),
@@ -116,6 +122,13 @@ impl Server {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Gives what the access tokens of UEs are verified with; [`Listener::Client`] is not opened without.
+    #[must_use]
+    pub fn access_tokens(mut self, verifier: AccessTokenVerifier) -> Self {
+        self.access_tokens = Some(verifier);
         self
     }
 
@@ -160,11 +173,15 @@ impl Server {
         {
             return Err(ServerError::NoListener { service: service.name, listener: service.listener });
         }
+        if self.addresses.contains_key(&Listener::Client) && self.access_tokens.is_none() {
+            return Err(ServerError::NoAccessTokens);
+        }
         let descriptors = reflection::merge(&self.descriptor_sets)?;
         let methods = Arc::new(MethodTable::new(&descriptors));
         let system: Arc<str> = self.identity.mc_system_id().as_str().into();
         let concurrency =
             Concurrency::new(&system, self.config.max_concurrent_calls, self.config.overload_retry_after);
+        let draining = CancellationToken::new();
         let mut listeners = Vec::new();
         for (listener, address) in std::mem::take(&mut self.addresses) {
             let (health, routes) = self.handlers_of(listener, &descriptors)?;
@@ -175,6 +192,9 @@ impl Server {
                 concurrency: concurrency.clone(),
                 policy: Arc::clone(&self.policy),
                 methods: Arc::clone(&methods),
+                own_system: self.identity.mc_system_id().clone(),
+                access_tokens: self.access_tokens.clone(),
+                shutdown: draining.clone(),
             };
             let bind_error = |source| ServerError::Bind { address, listener, source };
             let socket = TcpListener::bind(address).await.map_err(bind_error)?;
@@ -193,7 +213,7 @@ impl Server {
                 readiness.push(service.readiness.clone());
             }
         }
-        Ok(BoundServer { listeners, readiness, config: self.config })
+        Ok(BoundServer { listeners, readiness, config: self.config, draining })
     }
 
     /// The services of a listener, with the health of exactly these and the reflection of exactly these.
@@ -232,6 +252,8 @@ pub struct BoundServer {
     listeners: Vec<BoundListener>,
     readiness: Vec<Readiness>,
     config: ServerConfig,
+    /// What handlers find in their contexts.
+    draining: CancellationToken,
 }
 
 /// How a server ended.
@@ -253,9 +275,9 @@ impl BoundServer {
     /// under way are finished within `drain_timeout`, and what is left is cut.
     ///
     /// A stream of responses that never ends keeps its connection until then; its handler ends it early by watching
-    /// the same token.
+    /// [`CallContext::shutdown`](crate::CallContext), which is cancelled once nothing new is accepted.
     pub async fn serve(self, shutdown: CancellationToken) -> Drained {
-        let Self { listeners, readiness, config } = self;
+        let Self { listeners, readiness, config, draining } = self;
         let connections = Connections::new(config.clone());
         let no_more_accepting = CancellationToken::new();
         // Whoever drops this future instead of cancelling the token ends everything at once.
@@ -279,6 +301,8 @@ impl BoundServer {
         }
         tokio::time::sleep(config.announce_duration).await;
         no_more_accepting.cancel();
+        // Only now: a watcher that came back at once would be let in again.
+        draining.cancel();
         connections.drain(config.drain_timeout).await
     }
 }

@@ -1,4 +1,5 @@
-//! Fixtures for tests: private database and cache servers that end with the test, however it ends; certificates of whole MC systems;
+//! Fixtures for tests: private database and cache servers that end with the test, however it ends; certificates of whole MC systems and
+//! access tokens of their users;
 //! networks that go wrong; a watch over sequence numbers.
 //!
 //! A missing server program fails the test with how to install it; nothing is ever skipped.
@@ -7,6 +8,7 @@ mod fault_proxy;
 mod postgres;
 mod redis;
 mod sequence_audit;
+mod test_tokens;
 mod trust_domain;
 mod watchdog;
 
@@ -14,4 +16,5 @@ pub use fault_proxy::{Fault, FaultProxy};
 pub use postgres::{PostgresOptions, PostgresServer};
 pub use redis::RedisServer;
 pub use sequence_audit::SequenceAudit;
+pub use test_tokens::{TestTokens, authorized, bearer};
 pub use trust_domain::{TrustDomain, any_port};

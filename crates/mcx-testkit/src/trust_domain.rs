@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcx_federation::{
-    CertificateAuthority, CertificateValidity, ChannelSettings, Dialer, OwnIdentity, PolicyTable,
-    TrustBundles, policy,
+    CertificateAuthority, CertificateValidity, ChannelSettings, Dialer, Listener, OwnIdentity, PolicyTable,
+    TrustBundles, UserDialer, policy,
 };
 use mcx_runtime::server::Server;
 use mcx_types::{Clock, Entity, McSystemId, SpiffeId, SystemClock};
 use tonic::transport::Channel;
+
+use crate::TestTokens;
 
 /// How long what a test issues is valid.
 const VALIDITY: Duration = Duration::from_secs(3_600);
@@ -78,6 +80,31 @@ impl TrustDomain {
         }
         let expected = SpiffeId::entity(self.mc_system_id().clone(), entity);
         Self::dialer(caller, bundles).channel(expected, vec![address.into()]).expect("there is an address")
+    }
+
+    /// A channel of a UE, which shows no certificate, to the client listener of any entity of this system.
+    pub fn user_channel(&self, address: SocketAddr) -> Channel {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let bundle = self.bundle_pem().as_bytes();
+        let dialer = UserDialer::new(self.mc_system_id().clone(), bundle, ChannelSettings::default(), clock);
+        let dialer = dialer.expect("the bundle of a test is good");
+        dialer.channel(vec![address.into()]).expect("there is an address")
+    }
+
+    /// A signer of access tokens for this system's users.
+    pub fn tokens(&self) -> TestTokens {
+        TestTokens::new(self.mc_system_id().clone())
+    }
+
+    /// A server of this system that believes `tokens` and listens for UEs on a free port of the loopback address, beside where it is
+    /// told next.
+    pub fn server_for_users(
+        &self,
+        identity: OwnIdentity,
+        bundles: TrustBundles,
+        tokens: &TestTokens,
+    ) -> Server {
+        self.server(identity, bundles).access_tokens(tokens.verifier()).listener(Listener::Client, any_port())
     }
 
     /// A server of this system, with the policy of every listener; it listens where it is told next.

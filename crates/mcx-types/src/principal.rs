@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::McSystemId;
+use crate::{McSystemId, Subject};
 
 /// Why a URI is not one of our SPIFFE identities.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,9 +81,16 @@ pub enum Principal {
     Entity(Entity),
     /// A person who operates the system, by name.
     Operator(String),
+    /// A user of the system. An access token proves her, never a certificate: see [`SpiffeId::user`].
+    User(Subject),
+    /// Nobody has proved anything: a call that needs no proof. See [`SpiffeId::anonymous`].
+    Anonymous,
 }
 
 /// The identity that a certificate proves: `spiffe://<mc-system-id>/<entity>` or `spiffe://<mc-system-id>/operator/<name>`.
+///
+/// Callers without a certificate are written alike, as `…/user/<subject>` and `…/anonymous`, so that a log has one form. Neither can
+/// be parsed: no certificate and no setting can claim to be one of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SpiffeId {
@@ -112,6 +119,16 @@ impl SpiffeId {
         Ok(Self { mc_system_id, principal: Principal::Operator(name.to_owned()) })
     }
 
+    /// A user of a system, proved by an access token.
+    pub fn user(mc_system_id: McSystemId, subject: Subject) -> Self {
+        Self { mc_system_id, principal: Principal::User(subject) }
+    }
+
+    /// Whoever calls a system without any proof.
+    pub fn anonymous(mc_system_id: McSystemId) -> Self {
+        Self { mc_system_id, principal: Principal::Anonymous }
+    }
+
     /// The MC system, which is the trust domain.
     pub fn mc_system_id(&self) -> &McSystemId {
         &self.mc_system_id
@@ -128,6 +145,8 @@ impl fmt::Display for SpiffeId {
         match &self.principal {
             Principal::Entity(entity) => write!(formatter, "spiffe://{}/{entity}", self.mc_system_id),
             Principal::Operator(name) => write!(formatter, "spiffe://{}/operator/{name}", self.mc_system_id),
+            Principal::User(subject) => write!(formatter, "spiffe://{}/user/{subject}", self.mc_system_id),
+            Principal::Anonymous => write!(formatter, "spiffe://{}/anonymous", self.mc_system_id),
         }
     }
 }
@@ -174,6 +193,17 @@ mod tests {
             ["spiffe://alpha.example/migration-management", "spiffe://alpha.example/operator/duty-officer"]
         {
             assert_eq!(text.parse::<SpiffeId>().map(|id| id.to_string()).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn callers_without_a_certificate_have_a_name_that_no_certificate_can_have() {
+        let system: McSystemId = "alpha.example".parse().unwrap();
+        let user = SpiffeId::user(system.clone(), "7f9c".parse().unwrap());
+        assert_eq!(user.to_string(), "spiffe://alpha.example/user/7f9c");
+        let deceiver = SpiffeId::user(system.clone(), "../sip-core".parse().unwrap());
+        for id in [user, deceiver, SpiffeId::anonymous(system)] {
+            assert!(id.to_string().parse::<SpiffeId>().is_err(), "{id} was taken for an identity");
         }
     }
 

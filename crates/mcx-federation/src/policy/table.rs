@@ -36,3 +36,8 @@ const fn internal(method: &'static str, callers: &'static [Caller]) -> MethodRul
 const fn peer(method: &'static str, callers: &'static [Caller]) -> MethodRule {
     MethodRule { method, listener: Listener::Peer, callers }
 }
+
+/// A row of the listener for UEs.
+const fn client(method: &'static str, callers: &'static [Caller]) -> MethodRule {
+    MethodRule { method, listener: Listener::Client, callers }
+}

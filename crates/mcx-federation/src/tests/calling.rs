@@ -15,9 +15,9 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::fixtures::*;
 use crate::{
-    BreakerSettings, BreakerState, CertificateAuthority, ChannelSettings, ConnectFailure, ConnectionInfo,
-    Dialer, HandshakeLimits, Listener, OwnIdentity, PeerCallError, PeerEndpoint, TlsIncoming, TrustBundles,
-    connect_failure, server_config,
+    BreakerSettings, BreakerState, CertificateAuthority, ChannelSettings, ConnectFailure, Connection,
+    ConnectionInfo, Dialer, HandshakeLimits, Listener, OwnIdentity, PeerCallError, PeerEndpoint, TlsIncoming,
+    TrustBundles, connect_failure, server_config,
 };
 
 /// A health service behind a peer listener, which remembers its callers.
@@ -36,8 +36,8 @@ async fn serve(own: &OwnIdentity, bundles: &TrustBundles) -> PeerServer {
     let callers = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&callers);
     let remember = move |request: Request<()>| {
-        let connection = request.extensions().get::<ConnectionInfo>().cloned();
-        seen.lock().unwrap().push(connection.expect("every request tells of its connection"));
+        let connection = request.extensions().get::<Connection>().and_then(Connection::certified).cloned();
+        seen.lock().unwrap().push(connection.expect("every request tells of its certificate"));
         Ok(request)
     };
     let (_, health) = tonic_health::server::health_reporter();

@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::fixtures::*;
 use crate::incoming::Acceptor;
 use crate::{
-    AuthenticatedStream, CertificateAuthority, ConnectionInfo, HandshakeLimits, HandshakeRefusal, Listener,
+    AcceptedStream, CertificateAuthority, ConnectionInfo, HandshakeLimits, HandshakeRefusal, Listener,
     TlsIncoming, TrustBundles, server_config,
 };
 
@@ -43,7 +43,7 @@ impl Alpha {
         client: &Arc<ClientConfig>,
         listener: Listener,
         clock: Arc<dyn Clock>,
-    ) -> Result<AuthenticatedStream, HandshakeRefusal> {
+    ) -> Result<AcceptedStream, HandshakeRefusal> {
         let tls = TlsAcceptor::from(server_config(&self.own, &self.bundles, listener));
         let acceptor = Acceptor { tls, listener, timeout: HOUR, clock, sender: mpsc::channel(1).0 };
         let (accepted, _) = accept_with(&acceptor, client).await;
@@ -56,7 +56,7 @@ impl Alpha {
         listener: Listener,
     ) -> Result<ConnectionInfo, HandshakeRefusal> {
         let accepted = self.accept(&Arc::new(client), listener, Arc::new(SystemClock)).await;
-        accepted.map(|stream| stream.connection().clone())
+        accepted.map(|stream| stream.connection().certified().cloned().expect("a certificate is required"))
     }
 
     /// The label of the refusal, or who was let in.
@@ -71,7 +71,7 @@ impl Alpha {
 async fn accept_with(
     acceptor: &Acceptor,
     client: &Arc<ClientConfig>,
-) -> (Result<AuthenticatedStream, HandshakeRefusal>, JoinHandle<()>) {
+) -> (Result<AcceptedStream, HandshakeRefusal>, JoinHandle<()>) {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let connector = TlsConnector::from(Arc::clone(client));
@@ -108,6 +108,27 @@ async fn operator_is_let_in_at_the_internal_listener() {
     let operator = SpiffeId::operator(system_id("alpha.example"), "duty-officer").unwrap();
     let outcome = alpha.outcome(client(&alpha.authority, &operator), Listener::Internal).await;
     assert_eq!(outcome, "spiffe://alpha.example/operator/duty-officer");
+}
+
+#[tokio::test]
+async fn ue_is_let_in_at_the_client_listener_only_and_nothing_is_believed_of_it() {
+    let alpha = Alpha::new();
+    let ue = Arc::new(anonymous_client());
+    let stream = alpha.accept(&ue, Listener::Client, Arc::new(SystemClock)).await.unwrap();
+    assert_eq!(stream.connection().certified(), None);
+    assert_eq!(stream.connection().listener(), Listener::Client);
+    assert!(stream.connection().remote_address().ip().is_loopback());
+    for listener in [Listener::Internal, Listener::Peer] {
+        assert_eq!(alpha.outcome(anonymous_client(), listener).await, "no_certificate");
+    }
+}
+
+#[tokio::test]
+async fn certificate_shows_nothing_at_the_client_listener() {
+    let alpha = Alpha::new();
+    let entity = Arc::new(client(&alpha.authority, &mms("alpha.example")));
+    let stream = alpha.accept(&entity, Listener::Client, Arc::new(SystemClock)).await.unwrap();
+    assert_eq!(stream.connection().certified(), None);
 }
 
 #[tokio::test]

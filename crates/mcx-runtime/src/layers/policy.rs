@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use mcx_federation::{ConnectionInfo, Decision, PolicyTable};
+use mcx_federation::access_token::Scope;
+use mcx_federation::{Connection, Decision, Denial, PolicyTable};
 
 use super::{HttpRequest, HttpResponse, Middleware, Next, refuse};
-use crate::Refusal;
 use crate::error::status;
+use crate::{CallContext, Refusal};
 
 #[derive(Clone)]
 pub(crate) struct Policy {
@@ -32,19 +33,32 @@ impl Middleware for Policy {
 
 impl Policy {
     fn refusal(&self, request: &HttpRequest) -> Option<Refusal> {
-        let Some(connection) = request.extensions().get::<ConnectionInfo>() else {
+        let extensions = request.extensions();
+        let (Some(connection), Some(context)) =
+            (extensions.get::<Connection>(), extensions.get::<CallContext>())
+        else {
             return Some(Refusal::NoIdentity);
         };
         let method = request.uri().path();
-        match self.table.decide(method, connection) {
+        match self.table.decide(method, connection, context.user.as_ref()) {
             Decision::Allow => None,
             Decision::Deny(denial) => {
-                let caller = connection.peer.to_string();
-                let remote_address = connection.remote_address;
+                let caller = context.caller.to_string();
+                let remote_address = context.remote_address;
                 tracing::warn!(caller, %remote_address, method, %denial, "call denied by policy");
-                let listener = connection.listener.as_str();
-                Some(Refusal::MethodNotAllowed { caller, method: method.to_owned(), listener })
+                Some(match denial {
+                    Denial::ScopeMissing => Refusal::ScopeMissing { scopes: self.scopes_of(method) },
+                    Denial::NoRule | Denial::WrongListener | Denial::CallerNotAllowed => {
+                        let listener = context.listener.as_str();
+                        Refusal::MethodNotAllowed { caller, method: method.to_owned(), listener }
+                    }
+                })
             }
         }
+    }
+
+    fn scopes_of(&self, method: &str) -> String {
+        let scopes = self.table.scopes_of(method);
+        scopes.into_iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
     }
 }

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use mcx_federation::{Caller, ConnectionInfo, MethodRule, Sha256Fingerprint};
+use mcx_federation::{Caller, Connection, ConnectionInfo, MethodRule, Sha256Fingerprint};
 use mcx_types::{Entity, Timestamp};
 use prost_types::{FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
 use tokio::sync::Notify;
@@ -67,6 +67,9 @@ where
         limits: config,
         policy: Arc::new(PolicyTable::new("alpha.example".parse().unwrap(), RULES).unwrap()),
         methods: Arc::new(MethodTable::new(&FileDescriptorSet { file: vec![file] })),
+        own_system: "alpha.example".parse().unwrap(),
+        access_tokens: None,
+        shutdown: CancellationToken::new(),
     };
     let handlers = tower::service_fn(move |request| {
         let response = handler(request);
@@ -88,7 +91,7 @@ fn connection() -> ConnectionInfo {
 fn call_of(path: &str, headers: &[(&'static str, &str)]) -> HttpRequest {
     let mut request = HttpRequest::new(Body::empty());
     *request.uri_mut() = path.parse().unwrap();
-    request.extensions_mut().insert(connection());
+    request.extensions_mut().insert(Connection::Certified(connection()));
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
@@ -137,7 +140,8 @@ async fn the_handler_knows_who_calls_and_which_call_it_is() {
         let current = CallContext::current().unwrap();
         assert_eq!(given.caller.to_string(), "spiffe://alpha.example/sip-core");
         assert_eq!(given.remote_address, connection().remote_address);
-        assert_eq!(given.certificate_sha256, connection().certificate_sha256);
+        assert_eq!(given.certificate().ok(), Some(connection().certificate_sha256));
+        assert_eq!(given.user, None);
         assert_eq!(given.request_id.as_str(), "call-7");
         assert_eq!((current.request_id, current.deadline), (given.request_id, given.deadline));
         ok(request).await
@@ -287,7 +291,7 @@ async fn what_the_server_cannot_take_is_shed_at_once_and_told_when_to_come_back(
 #[tokio::test]
 async fn a_connection_without_an_identity_is_unauthenticated() {
     let mut request = call_of(ASK, &[]);
-    request.extensions_mut().remove::<ConnectionInfo>();
+    request.extensions_mut().remove::<Connection>();
     let refusal = refused(stack_of(ServerConfig::default(), ok), request).await;
     assert_eq!((refusal.code, refusal.reason.as_str()), (Code::Unauthenticated, "NO_IDENTITY"));
 }
@@ -301,7 +305,7 @@ async fn a_method_without_a_row_and_a_caller_not_in_it_are_denied() {
     let mut request = call_of(ASK, &[]);
     let operator =
         ConnectionInfo { peer: "spiffe://alpha.example/operator/o".parse().unwrap(), ..connection() };
-    request.extensions_mut().insert(operator);
+    request.extensions_mut().insert(Connection::Certified(operator));
     let refusal = refused(stack_of(ServerConfig::default(), ok), request).await;
     assert_eq!((refusal.code, refusal.reason.as_str()), (Code::PermissionDenied, "METHOD_NOT_ALLOWED"));
     assert_eq!(refusal.metadata["caller"], "spiffe://alpha.example/operator/o");

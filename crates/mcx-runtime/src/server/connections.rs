@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use mcx_federation::{AuthenticatedStream, Listener, TlsIncoming};
+use mcx_federation::{AcceptedStream, Listener, TlsIncoming};
 use tokio_stream::StreamExt;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -64,9 +64,9 @@ impl Connections {
         });
     }
 
-    fn serve(&self, stream: AuthenticatedStream, stack: Stack) {
+    fn serve(&self, stream: AcceptedStream, stack: Stack) {
         let connection = stream.connection().clone();
-        let remote_address = connection.remote_address;
+        let remote_address = connection.remote_address();
         let service = tower::service_fn(move |request: http::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(connection.clone());

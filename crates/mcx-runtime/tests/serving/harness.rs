@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use mcx_federation::access_token::{AccessTokenVerifier, Scope};
 use mcx_federation::policy::RULES;
 use mcx_federation::{
     Caller, CertificateAuthority, CertificateValidity, ChannelSettings, Dialer, Listener, MethodRule,
-    OwnIdentity, PeerEndpoint, PolicyTable, TrustBundles,
+    OwnIdentity, PeerEndpoint, PolicyTable, TrustBundles, UserDialer,
 };
 use mcx_runtime::client::Outgoing;
 use mcx_runtime::readiness::Readiness;
@@ -181,7 +182,7 @@ impl System {
         OwnIdentity::from_pem(issued.certificate_pem, issued.key_pem.expose().as_bytes(), bundle).unwrap()
     }
 
-    /// A server on both listeners, with everything but its services.
+    /// A server on the internal listener, with everything but its services.
     pub(crate) fn server(&self) -> Server {
         let own = self.identity(&entity(Entity::MigrationManagement));
         let rules: Vec<MethodRule> = [ASK, WATCH]
@@ -191,12 +192,57 @@ impl System {
                 callers: &[Caller::OwnEntity(Entity::SipCore)],
             })
             .into_iter()
+            .chain([
+                MethodRule {
+                    method: ASK,
+                    listener: Listener::Client,
+                    callers: &[Caller::User(Scope::PttService), Caller::User(Scope::DataService)],
+                },
+                MethodRule { method: WATCH, listener: Listener::Client, callers: &[Caller::Anyone] },
+            ])
             .chain(RULES.iter().copied())
             .collect();
         let policy = PolicyTable::new(SYSTEM.parse().unwrap(), &rules).unwrap();
         Server::builder(own.clone(), TrustBundles::new(own), Arc::new(policy))
             .listener(Listener::Internal, ([127, 0, 0, 1], 0).into())
             .file_descriptor_set(&DESCRIPTORS)
+    }
+
+    /// A running server with the test service on the internal listener and on that for UEs, whose tokens it verifies.
+    pub(crate) async fn serve_users(
+        &self,
+        service: TestService,
+        config: ServerConfig,
+        access_tokens: AccessTokenVerifier,
+    ) -> Running {
+        let readiness = Readiness::new("test");
+        let server = self
+            .server()
+            .config(config)
+            .access_tokens(access_tokens)
+            .listener(Listener::Client, ([127, 0, 0, 1], 0).into())
+            .add_service(Listener::Internal, service.clone(), &readiness)
+            .add_service(Listener::Client, service, &readiness);
+        Running::start(server.bind().await.unwrap(), readiness)
+    }
+
+    /// The CA certificate of the system, which its UEs are given.
+    pub(crate) fn bundle_pem(&self) -> &str {
+        self.authority.certificate_pem()
+    }
+
+    /// A channel of a UE, which shows no certificate.
+    pub(crate) fn user_channel(&self, address: SocketAddr) -> Channel {
+        let (bundle, clock) = (self.bundle_pem().as_bytes(), Arc::new(SystemClock));
+        UserDialer::new(SYSTEM.parse().unwrap(), bundle, ChannelSettings::default(), clock)
+            .unwrap()
+            .channel(vec![PeerEndpoint::from(address)])
+            .unwrap()
+    }
+
+    /// A client of the test service that calls as a UE.
+    pub(crate) fn user_client(&self, address: SocketAddr) -> Client {
+        Client::over(self.user_channel(address))
     }
 
     /// A running server with the test service on the internal listener.
@@ -231,7 +277,7 @@ impl System {
 
     /// A client of the test service that calls as the SIP core.
     pub(crate) fn client(&self, address: SocketAddr) -> Client {
-        Client(tonic::client::Grpc::new(Outgoing::new(self.channel(Entity::SipCore, address))))
+        Client::over(self.channel(Entity::SipCore, address))
     }
 }
 
@@ -246,6 +292,8 @@ fn validity() -> CertificateValidity {
 /// A server that serves in the background until it is dropped.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// Where UEs are listened to, if they are.
+    pub(crate) client_address: Option<SocketAddr>,
     pub(crate) readiness: Readiness,
     pub(crate) shutdown: CancellationToken,
     pub(crate) serving: JoinHandle<Drained>,
@@ -254,9 +302,10 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(server: BoundServer, readiness: Readiness) -> Self {
         let address = server.address(Listener::Internal).unwrap();
+        let client_address = server.address(Listener::Client);
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(server.serve(shutdown.clone()));
-        Self { address, readiness, shutdown, serving }
+        Self { address, client_address, readiness, shutdown, serving }
     }
 }
 
@@ -270,6 +319,10 @@ impl Drop for Running {
 pub(crate) struct Client(tonic::client::Grpc<Outgoing<Channel>>);
 
 impl Client {
+    pub(crate) fn over(channel: Channel) -> Self {
+        Self(tonic::client::Grpc::new(Outgoing::new(channel)))
+    }
+
     pub(crate) async fn ask(&mut self, question: &str) -> Result<Response<Text>, Status> {
         self.ask_with(Request::new(text(question))).await
     }

@@ -9,3 +9,4 @@ mod harness;
 mod health;
 mod reflection;
 mod traces;
+mod users;

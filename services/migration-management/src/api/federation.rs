@@ -41,8 +41,8 @@ fn named(
 
 impl Named {
     /// The request as the use case takes it. The partner is who the channel proves, never what the request says.
-    fn asked(self, context: &CallContext, asked: Asked, vector_count: u32) -> PartnerRequest {
-        PartnerRequest {
+    fn asked(self, context: &CallContext, asked: Asked, vector_count: u32) -> Result<PartnerRequest, Status> {
+        Ok(PartnerRequest {
             transaction_id: self.transaction_id,
             release: ReleaseRequest {
                 partner: context.caller.mc_system_id().clone(),
@@ -51,8 +51,8 @@ impl Named {
                 vector_count,
             },
             asked,
-            certificate_sha256: context.certificate_sha256,
-        }
+            certificate_sha256: context.certificate()?,
+        })
     }
 }
 
@@ -74,7 +74,7 @@ impl FederationService for FederationApi {
         let scheme = violations.scheme("scheme", request.scheme);
         let (named, scheme) = violations.finish(named.zip(scheme)).map_err(refuse)?;
         let primary_identities = named.primary_identities.clone();
-        let asked = named.asked(&context, Asked::Vector(scheme), request.vector_count);
+        let asked = named.asked(&context, Asked::Vector(scheme), request.vector_count)?;
         let information = self.0.release(asked).await.map_err(refuse)?;
         Ok(Response::new(proto::FederationServiceGetSipAuthenticationInformationResponse {
             transaction_id: request.transaction_id,
@@ -100,7 +100,7 @@ impl FederationService for FederationApi {
             violations.synchronisation_failure("synchronisation_failure", request.synchronisation_failure);
         let (named, failure) = violations.finish(named.zip(failure)).map_err(refuse)?;
         let primary_identities = named.primary_identities.clone();
-        let asked = named.asked(&context, Asked::Resynchronisation(failure), 1);
+        let asked = named.asked(&context, Asked::Resynchronisation(failure), 1)?;
         let information = self.0.release(asked).await.map_err(refuse)?;
         Ok(Response::new(proto::FederationServiceResynchroniseResponse {
             transaction_id: request.transaction_id,

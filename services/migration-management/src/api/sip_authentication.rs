@@ -27,7 +27,7 @@ impl SipAuthenticationService for SipAuthenticationApi {
         let (identities, scheme) = violations.finish(identities.zip(scheme)).map_err(refuse)?;
         let visitor = self
             .0
-            .authenticate_visitor(identities, Asked::Vector(scheme), context.certificate_sha256)
+            .authenticate_visitor(identities, Asked::Vector(scheme), context.certificate()?)
             .await
             .map_err(refuse)?;
         Ok(Response::new(proto::GetSipAuthenticationInformationResponse {
@@ -49,7 +49,7 @@ impl SipAuthenticationService for SipAuthenticationApi {
         let (identities, failure) = violations.finish(identities.zip(failure)).map_err(refuse)?;
         let visitor = self
             .0
-            .authenticate_visitor(identities, Asked::Resynchronisation(failure), context.certificate_sha256)
+            .authenticate_visitor(identities, Asked::Resynchronisation(failure), context.certificate()?)
             .await
             .map_err(refuse)?;
         Ok(Response::new(proto::ResynchroniseResponse {
