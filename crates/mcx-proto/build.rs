@@ -11,6 +11,8 @@ const HOLDS_SECRETS: &[&str] = &[
     ".mcx.identity.v1.Password",
     ".mcx.identity.v1.ClientSecret",
     ".mcx.identity.v1.Token",
+    ".mcx.configuration.v1.CreateUeEnrolmentResponse",
+    ".mcx.configuration.v1.BootstrapServiceGetInitialUeConfigurationRequest",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

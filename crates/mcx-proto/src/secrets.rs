@@ -3,6 +3,10 @@
 use std::fmt;
 
 use crate::identity::v1::{ClientSecret, Password, Token};
+    }
+}
+
+use crate::configuration::v1::{BootstrapServiceGetInitialUeConfigurationRequest, CreateUeEnrolmentResponse};
 use crate::sipdatabase::v1::{SubscriberKeys, subscriber_keys::OperatorVariant};
 use crate::types::v1::AuthenticationVector;
 
@@ -39,6 +43,18 @@ impl fmt::Debug for ClientSecret {
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Token([redacted])")
+    }
+}
+
+impl fmt::Debug for CreateUeEnrolmentResponse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CreateUeEnrolmentResponse([redacted])")
+    }
+}
+
+impl fmt::Debug for BootstrapServiceGetInitialUeConfigurationRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("BootstrapServiceGetInitialUeConfigurationRequest([redacted])")
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rows, one file per package. A method that is not here is denied; a test fails if a served method is not here.
 
+mod configuration_management;
 mod every_listener;
 mod functional_alias_management;
 mod group_management;
@@ -20,6 +21,7 @@ pub static RULES: LazyLock<Vec<MethodRule>> = LazyLock::new(|| {
         identity_management::RULES,
         functional_alias_management::RULES,
         group_management::RULES,
+        configuration_management::RULES,
         migration_management::RULES,
         sip_core::RULES,
         sip_database::RULES,
