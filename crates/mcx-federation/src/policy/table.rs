@@ -5,6 +5,7 @@ mod every_listener;
 mod functional_alias_management;
 mod group_management;
 mod identity_management;
+mod mc_service;
 mod migration_management;
 mod sip_core;
 mod sip_database;
@@ -22,6 +23,7 @@ pub static RULES: LazyLock<Vec<MethodRule>> = LazyLock::new(|| {
         functional_alias_management::RULES,
         group_management::RULES,
         configuration_management::RULES,
+        mc_service::RULES,
         migration_management::RULES,
         sip_core::RULES,
         sip_database::RULES,
