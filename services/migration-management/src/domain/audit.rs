@@ -77,6 +77,8 @@ stored_names! {
         Refused = "REFUSED",
         /// It could not be done, although no rule forbids it.
         Failed = "FAILED",
+        /// It was done as asked.
+        Done = "DONE",
     }
 }
 

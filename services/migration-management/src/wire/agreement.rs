@@ -140,5 +140,6 @@ pub(crate) fn encode(stored: &Stored<Agreement>) -> proto::Agreement {
         etag: stored.etag(),
         create_time: super::time(stored.created_at),
         update_time: super::time(stored.updated_at),
+        ..Default::default()
     }
 }

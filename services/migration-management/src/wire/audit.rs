@@ -22,6 +22,7 @@ pub(crate) fn encode(record: &AuditRecord) -> proto::AuditRecord {
             AuditDecision::Released => proto::AuditDecision::Released,
             AuditDecision::Refused => proto::AuditDecision::Refused,
             AuditDecision::Failed => proto::AuditDecision::Failed,
+            AuditDecision::Done => proto::AuditDecision::Done,
         }
         .into(),
         reason: reason.and_then(|name| proto::ErrorReason::from_str_name(&name)).unwrap_or_default().into(),
@@ -38,6 +39,7 @@ pub(crate) fn encode(record: &AuditRecord) -> proto::AuditRecord {
         vector_count: record.vector_count,
         transaction_id: record.transaction_id.map(|id| id.to_string()).unwrap_or_default(),
         trace_id: record.trace_id.clone(),
+        ..Default::default()
     }
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn decision(violations: &mut Violations, decision: i32) -> Option<Opt
         Ok(proto::AuditDecision::Released) => Some(Some(AuditDecision::Released)),
         Ok(proto::AuditDecision::Refused) => Some(Some(AuditDecision::Refused)),
         Ok(proto::AuditDecision::Failed) => Some(Some(AuditDecision::Failed)),
+        Ok(proto::AuditDecision::Done) => Some(Some(AuditDecision::Done)),
         Err(_) => {
             violations.add("decision", "must be a known decision");
             None

@@ -75,5 +75,6 @@ pub(crate) fn encode(stored: &Stored<Binding>) -> proto::Binding {
         etag: stored.etag(),
         create_time: super::time(stored.created_at),
         update_time: super::time(stored.updated_at),
+        ..Default::default()
     }
 }

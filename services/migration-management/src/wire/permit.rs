@@ -59,5 +59,6 @@ pub(crate) fn encode(stored: &Stored<Permit>) -> proto::MigrationPermit {
         etag: stored.etag(),
         create_time: super::time(stored.created_at),
         update_time: super::time(stored.updated_at),
+        ..Default::default()
     }
 }

@@ -1,6 +1,9 @@
 //! `mcx.migration.v1`.
 
-use mcx_types::Entity::{MigrationManagement, SipCore};
+use mcx_types::Entity::{
+    ConfigurationManagement, FunctionalAliasManagement, GroupManagement, IdentityManagement, McService,
+    MigrationManagement, SipCore, SipDatabase,
+};
 
 use super::{internal, peer};
 use crate::policy::Caller::{OwnEntity, OwnOperator, PartnerEntity};
@@ -27,6 +30,31 @@ pub(super) const RULES: &[MethodRule] = &[
     internal("/mcx.migration.v1.AgreementService/DeleteAgreement", &[OwnOperator]),
     internal("/mcx.migration.v1.AgreementService/ImportAgreements", &[OwnOperator]),
     internal("/mcx.migration.v1.AuditService/ListAuditRecords", &[OwnOperator]),
+    // TS 23.280 10.17.5: operators of either system request, decide and revoke.
+    internal("/mcx.migration.v1.UserMigrationService/RequestUserMigration", &[OwnOperator]),
+    internal("/mcx.migration.v1.UserMigrationService/GetUserMigration", &[OwnOperator]),
+    internal("/mcx.migration.v1.UserMigrationService/ListUserMigrations", &[OwnOperator]),
+    internal("/mcx.migration.v1.UserMigrationService/WatchUserMigrationRequest", &[OwnOperator]),
+    internal("/mcx.migration.v1.UserMigrationService/AcceptUserMigrations", &[OwnOperator]),
+    internal("/mcx.migration.v1.UserMigrationService/RefuseUserMigrations", &[OwnOperator]),
+    internal("/mcx.migration.v1.UserMigrationService/RevokeUserMigrations", &[OwnOperator]),
+    internal("/mcx.migration.v1.AdmissionPolicyService/GetAdmissionPolicy", &[OwnOperator]),
+    internal("/mcx.migration.v1.AdmissionPolicyService/ListAdmissionPolicies", &[OwnOperator]),
+    internal("/mcx.migration.v1.AdmissionPolicyService/UpdateAdmissionPolicy", &[OwnOperator]),
+    // Whoever talks to partners has to know them.
+    internal(
+        "/mcx.migration.v1.PartnerService/WatchPartners",
+        &[
+            OwnEntity(IdentityManagement),
+            OwnEntity(ConfigurationManagement),
+            OwnEntity(GroupManagement),
+            OwnEntity(FunctionalAliasManagement),
+            OwnEntity(McService),
+            OwnEntity(SipCore),
+            OwnEntity(SipDatabase),
+            OwnEntity(MigrationManagement),
+        ],
+    ),
     // TS 23.280 10.1.6.2 steps 2 and 9: only the SIP core of the same system asks for visitors' vectors.
     internal(
         "/mcx.migration.v1.SipAuthenticationService/GetSipAuthenticationInformation",
