@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use crate::identity::v1::{ClientSecret, Password, Token};
-    }
-}
-
 use crate::configuration::v1::{BootstrapServiceGetInitialUeConfigurationRequest, CreateUeEnrolmentResponse};
+use crate::identity::v1::{ClientSecret, Password, Token};
 use crate::sipdatabase::v1::{SubscriberKeys, subscriber_keys::OperatorVariant};
 use crate::types::v1::AuthenticationVector;
 
