@@ -254,6 +254,8 @@ async fn connection_of_a_ue_ends_when_it_is_old() {
     let config = ServerConfig {
         max_connection_age: Duration::from_millis(20),
         max_connection_age_grace: Duration::from_millis(20),
+        // Nothing else is to end it.
+        keepalive_interval: Duration::from_hours(1),
         ..ServerConfig::default()
     };
     let world = World::with(who(), config).await;
@@ -263,7 +265,7 @@ async fn connection_of_a_ue_ends_when_it_is_old() {
     let mut connection =
         TlsConnector::from(Arc::new(tls)).connect("ue.example".try_into().unwrap(), tcp).await.unwrap();
     let mut everything = Vec::new();
-    // Cut or closed, it ends; a connection that goes on would keep this waiting.
+    // Cut or closed, it ends; one that goes on would keep this waiting.
     let _ = connection.read_to_end(&mut everything).await;
 }
 

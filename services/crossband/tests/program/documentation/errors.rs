@@ -66,6 +66,12 @@ fn of_the_server() -> String {
         (Refusal::Overloaded { retry_after: after }, "Try again later."),
         (Refusal::NoIdentity, "Connect with a certificate of an MC system."),
         (method_not_allowed, "Call as somebody whom the comment of the rpc names."),
+        (Refusal::AccessTokenMissing, "Send `authorization: Bearer` with an access token."),
+        (Refusal::AccessTokenInvalid, "Get an access token of this MC system's identity management server."),
+        (Refusal::AccessTokenExpired, "Get a new one with the refresh token."),
+        (Refusal::AccessTokenRevoked, "Log in again."),
+        (Refusal::AccessTokenTrustUnknown, "Try again."),
+        (Refusal::ScopeMissing { scopes: String::new() }, "Ask for an access token with one of the scopes."),
         (Refusal::NoContext, "Report it."),
     ];
     let mut text = format!(
