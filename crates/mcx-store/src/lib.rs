@@ -9,6 +9,7 @@
 //! The README of this crate says which SQL both engines understand.
 
 mod cache;
+pub mod changes;
 mod config;
 mod database;
 mod error;

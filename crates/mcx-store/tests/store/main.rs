@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the whole crate is tests")]
 
 mod cache;
+mod changes;
 mod durability;
 mod fixture;
 mod group_commit;
