@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use futures::future::poll_immediate;
-use mcx_store::changes::ChangeFeedConfig;
+use mcx_store::changes::{ChangeFeedConfig, compact};
 
 use super::fixture::{
     Log, SOON, announced_only, follow, forgetful, next_change, next_position, on_every_log_database, told,
@@ -15,6 +15,7 @@ on_every_log_database!(
     added_topic_is_told_from_the_last_event_on,
     topics_kept_lose_and_repeat_nothing_while_others_change,
     quiet_stream_tells_its_position_while_others_change,
+    quiet_stream_reads_no_log_however_much_others_change,
     topic_subscribed_to_twice_is_told_once,
     stream_without_topics_tells_positions_alone,
 );
@@ -108,6 +109,19 @@ async fn quiet_stream_tells_its_position_while_others_change(log: Log) {
     let later = next_position(&mut quiet).await;
     assert_ne!(later, start);
     assert_eq!(follow(&feed, &[]).await.1, later);
+}
+
+/// Or the next change of a quiet topic would send all of its watchers to the log at once.
+async fn quiet_stream_reads_no_log_however_much_others_change(log: Log) {
+    let feed = log.feed(forgetful());
+    let (mut quiet, _) = follow(&feed, &["quiet"]).await;
+    let (mut witness, _) = follow(&feed, &["other"]).await;
+    feed.announce(log.write_versions("other", 1..=10).await);
+    assert_eq!(told(&mut witness, 10).await, versions("other", 1..=10));
+    compact(&log.database, i64::MAX).await.unwrap();
+    feed.announce(log.write(&[("quiet", 1)]).await);
+    // Had it read the log, it would have been told of the compaction.
+    assert_eq!(told(&mut quiet, 1).await, versions("quiet", [1]));
 }
 
 async fn topic_subscribed_to_twice_is_told_once(log: Log) {
