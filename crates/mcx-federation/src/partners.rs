@@ -169,7 +169,6 @@ impl PartnerDirectory {
 
     fn connect(&self, terms: &PartnerTerms) -> Result<HashMap<Entity, PeerChannel>, PartnerTermsError> {
         let id = &terms.mc_system_id;
-        self.0.bundles.replace_partner(id, terms.trust_bundle_pem.as_bytes())?;
         let mut channels = HashMap::with_capacity(terms.services.len());
         for (entity, service) in &terms.services {
             let expected = SpiffeId::entity(id.clone(), service.presents);
@@ -177,6 +176,8 @@ impl PartnerDirectory {
                 self.0.dialer.peer_channel(expected, service.endpoints.clone(), self.0.breaker.clone())?;
             channels.insert(*entity, channel);
         }
+        // Last, so that terms that cannot be used change nothing; the channels have not been used yet.
+        self.0.bundles.replace_partner(id, terms.trust_bundle_pem.as_bytes())?;
         Ok(channels)
     }
 
@@ -221,5 +222,145 @@ impl PartnerDirectory {
 impl std::fmt::Debug for PartnerDirectory {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("PartnerDirectory").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mcx_types::ManualClock;
+
+    use super::*;
+    use crate::{CertificateAuthority, CertificateValidity, ChannelSettings, OwnIdentity};
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+    fn system_id(name: &str) -> McSystemId {
+        name.parse().unwrap()
+    }
+
+    fn authority(name: &str) -> CertificateAuthority {
+        let validity = CertificateValidity::starting(NOW, Duration::from_hours(1));
+        CertificateAuthority::create(system_id(name), validity).unwrap()
+    }
+
+    fn directory() -> (PartnerDirectory, TrustBundles, Arc<ManualClock>) {
+        let own = authority("alpha.example");
+        let id = SpiffeId::entity(system_id("alpha.example"), Entity::GroupManagement);
+        let validity = CertificateValidity::starting(NOW, Duration::from_hours(1));
+        let issued = own.issue(&id, &[], validity).unwrap();
+        let identity = OwnIdentity::from_pem(
+            issued.certificate_pem.as_bytes(),
+            issued.key_pem.expose().as_bytes(),
+            own.certificate_pem().as_bytes(),
+        )
+        .unwrap();
+        let bundles = TrustBundles::new(identity.clone());
+        let clock = Arc::new(ManualClock::starting_at(NOW));
+        let dialer = Dialer::new(identity, bundles.clone(), ChannelSettings::default(), clock.clone());
+        let directory =
+            PartnerDirectory::new(dialer, bundles.clone(), BreakerSettings::default(), clock.clone());
+        (directory, bundles, clock)
+    }
+
+    fn terms(name: &str) -> PartnerTerms {
+        let group = PeerService {
+            endpoints: vec!["gms.example:7443".parse().unwrap()],
+            presents: Entity::GroupManagement,
+        };
+        PartnerTerms {
+            mc_system_id: system_id(name),
+            trust_bundle_pem: authority(name).certificate_pem().to_owned(),
+            is_suspended: false,
+            validity: Validity::default(),
+            services: HashMap::from([(Entity::GroupManagement, group)]),
+        }
+    }
+
+    fn refusal(directory: &PartnerDirectory, name: &str) -> Option<PartnerRefusal> {
+        directory.partner(&system_id(name)).err()
+    }
+
+    #[tokio::test]
+    async fn nobody_is_a_stranger_before_the_agreements_are_known() {
+        let (directory, _, _) = directory();
+        assert_eq!(refusal(&directory, "bravo.example"), Some(PartnerRefusal::NotYetKnown));
+        directory.replace(Vec::new());
+        directory.wait_until_known().await;
+        let unknown = PartnerRefusal::Unknown(system_id("bravo.example"));
+        assert_eq!(refusal(&directory, "bravo.example"), Some(unknown));
+    }
+
+    #[tokio::test]
+    async fn partner_is_reached_only_at_the_entities_that_its_agreement_names() {
+        let (directory, bundles, _) = directory();
+        assert!(directory.replace(vec![terms("bravo.example")]).is_empty());
+        assert_eq!(bundles.partners(), [system_id("bravo.example")]);
+        let partner = directory.partner(&system_id("bravo.example")).unwrap();
+        partner.channel(Entity::GroupManagement).unwrap();
+        assert_eq!(
+            partner.channel(Entity::McService).err(),
+            Some(PartnerRefusal::NotReachable {
+                mc_system_id: system_id("bravo.example"),
+                entity: Entity::McService
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn agreement_that_does_not_hold_now_says_why() {
+        let (directory, _, clock) = directory();
+        let at = |seconds: i64| Some(Timestamp::from_micros(seconds * 1_000_000));
+        let suspended = PartnerTerms { is_suspended: true, ..terms("bravo.example") };
+        let later = Validity { from: at(2), until: None };
+        let later = PartnerTerms { validity: later, ..terms("charlie.example") };
+        let ending = Validity { from: None, until: at(2) };
+        let ending = PartnerTerms { validity: ending, ..terms("delta.example") };
+        directory.replace(vec![suspended, later, ending]);
+        let usable = |directory: &PartnerDirectory| -> Vec<String> {
+            directory.usable().iter().map(|partner| partner.mc_system_id.to_string()).collect()
+        };
+        let bravo = PartnerRefusal::Suspended(system_id("bravo.example"));
+        assert_eq!(refusal(&directory, "bravo.example"), Some(bravo));
+        assert!(matches!(refusal(&directory, "charlie.example"), Some(PartnerRefusal::NotYetValid { .. })));
+        assert_eq!(usable(&directory), ["delta.example"]);
+
+        clock.advance(Duration::from_secs(1));
+        assert!(matches!(refusal(&directory, "delta.example"), Some(PartnerRefusal::Expired { .. })));
+        assert_eq!(usable(&directory), ["charlie.example"]);
+    }
+
+    #[tokio::test]
+    async fn terms_that_cannot_be_used_leave_the_last_good_ones_and_the_other_partners() {
+        let (directory, bundles, _) = directory();
+        directory.replace(vec![terms("bravo.example")]);
+        let broken = PartnerTerms { trust_bundle_pem: "no certificate".to_owned(), ..terms("bravo.example") };
+        let refused = directory.replace(vec![broken, terms("charlie.example")]);
+        let refused: Vec<_> = refused.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(refused, ["bravo.example"]);
+        assert_eq!(refusal(&directory, "bravo.example"), None);
+        assert_eq!(refusal(&directory, "charlie.example"), None);
+        assert_eq!(bundles.partners().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn partner_that_is_not_named_any_more_is_none_from_then_on() {
+        let (directory, bundles, _) = directory();
+        directory.replace(vec![terms("bravo.example"), terms("charlie.example")]);
+        let charlie = terms("charlie.example");
+        directory.replace(vec![charlie]);
+        assert!(matches!(refusal(&directory, "bravo.example"), Some(PartnerRefusal::Unknown(_))));
+        assert_eq!(bundles.partners(), [system_id("charlie.example")]);
+    }
+
+    #[tokio::test]
+    async fn partner_without_any_endpoint_of_an_entity_is_refused() {
+        let (directory, _, _) = directory();
+        let nowhere = PeerService { endpoints: Vec::new(), presents: Entity::McService };
+        let mut bravo = terms("bravo.example");
+        bravo.services.insert(Entity::McService, nowhere);
+        let refused = directory.replace(vec![bravo]);
+        assert!(matches!(refused.as_slice(), [(_, PartnerTermsError::NoEndpoint(_))]), "{refused:?}");
     }
 }

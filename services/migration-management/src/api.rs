@@ -4,6 +4,7 @@ pub(crate) mod agreement;
 pub(crate) mod audit;
 pub(crate) mod binding;
 pub(crate) mod federation;
+pub(crate) mod partner;
 pub(crate) mod permit;
 pub(crate) mod sip_authentication;
 

@@ -27,8 +27,11 @@ use std::sync::Arc;
 use mcx_store::{Database, SharedCache};
 use mcx_types::{Clock, Entity, McSystemId};
 use sip_database::client::SipAuthenticationClient;
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::MigrationManagementConfig;
+use crate::domain::agreement::Agreement;
 use crate::error::Hop;
 use audit_trail::AuditTrail;
 use limits::RateLimiter;
@@ -50,6 +53,12 @@ pub(crate) struct AppParts {
     pub(crate) limiter: RateLimiter,
     pub(crate) config: MigrationManagementConfig,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What was read of the agreements last; `None` until they were read once.
+    pub(crate) agreements: watch::Sender<Option<Arc<Vec<Agreement>>>>,
+    /// Held while agreements are read and put in force.
+    pub(crate) agreements_turn: Mutex<()>,
+    /// Cancelled when the upkeep ends; streams end with it.
+    pub(crate) ended: CancellationToken,
 }
 
 impl App {

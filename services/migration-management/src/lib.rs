@@ -6,7 +6,7 @@
 
 mod api;
 mod app;
-mod client;
+pub mod client;
 pub mod config;
 pub mod domain;
 mod error;
@@ -20,6 +20,7 @@ use mcx_proto::migration::v1::agreement_service_server::AgreementServiceServer;
 use mcx_proto::migration::v1::audit_service_server::AuditServiceServer;
 use mcx_proto::migration::v1::binding_service_server::BindingServiceServer;
 use mcx_proto::migration::v1::federation_service_server::FederationServiceServer;
+use mcx_proto::migration::v1::partner_service_server::PartnerServiceServer;
 use mcx_proto::migration::v1::permit_service_server::PermitServiceServer;
 use mcx_proto::migration::v1::sip_authentication_service_server::SipAuthenticationServiceServer;
 use mcx_runtime::limited;
@@ -28,6 +29,8 @@ use mcx_runtime::server::{Server, ServerConfig};
 use mcx_store::{CacheConfig, Database, OpenError, SharedCache};
 use mcx_types::{Clock, McSystemId};
 use sip_database::client::SipAuthenticationClient;
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
 
 use app::audit_trail::AuditTrail;
 pub use app::audit_trail::AuditTrailError;
@@ -93,8 +96,20 @@ impl Service {
         let audit = AuditTrail::open(&config.audit, database.clone()).await?;
         let limiter = RateLimiter::new(cache.clone(), own_cache, config.default_limits);
         let peers = Peers::new(dialer, bundles, breaker);
-        let app =
-            App::new(AppParts { own, database, sip_database, cache, peers, audit, limiter, config, clock });
+        let app = App::new(AppParts {
+            own,
+            database,
+            sip_database,
+            cache,
+            peers,
+            audit,
+            limiter,
+            config,
+            clock,
+            agreements: watch::Sender::new(None),
+            agreements_turn: Mutex::default(),
+            ended: CancellationToken::new(),
+        });
         Ok(Self { app, readiness: Readiness::new(Self::NAME) })
     }
 
@@ -108,6 +123,7 @@ impl Service {
         let audit = AuditServiceServer::new(api::audit::AuditApi(app()));
         let sip = SipAuthenticationServiceServer::new(api::sip_authentication::SipAuthenticationApi(app()));
         let federation = FederationServiceServer::new(api::federation::FederationApi(app()));
+        let partner = PartnerServiceServer::new(api::partner::PartnerApi(app()));
         server
             .file_descriptor_set(mcx_proto::FILE_DESCRIPTOR_SET)
             .add_service(Listener::Internal, limited!(binding, config), &self.readiness)
@@ -115,6 +131,7 @@ impl Service {
             .add_service(Listener::Internal, limited!(agreement, config), &self.readiness)
             .add_service(Listener::Internal, limited!(audit, config), &self.readiness)
             .add_service(Listener::Internal, limited!(sip, config), &self.readiness)
+            .add_service(Listener::Internal, limited!(partner, config), &self.readiness)
             .add_service(Listener::Peer, limited!(federation, config), &self.readiness)
     }
 
@@ -128,7 +145,10 @@ impl Service {
     pub fn upkeep(&self) -> impl Future<Output = ()> + Send + 'static {
         let app = self.app.clone();
         let readiness = self.readiness.clone();
-        async move { app.upkeep(&readiness).await }
+        async move {
+            let _ended = app.ended.clone().drop_guard();
+            app.upkeep(&readiness).await;
+        }
     }
 }
 

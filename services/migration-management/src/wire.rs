@@ -3,6 +3,7 @@
 pub(crate) mod agreement;
 pub(crate) mod audit;
 pub(crate) mod binding;
+pub(crate) mod partner;
 pub(crate) mod permit;
 
 use mcx_types::{Timestamp, Validity, Violations};

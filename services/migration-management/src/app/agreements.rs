@@ -1,10 +1,14 @@
 //! What operators do with agreements, and how every replica hears of it.
 
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
 use mcx_proto::migration::v1 as proto;
 use mcx_store::SharedCache;
 use mcx_store::StoreError;
 use mcx_store::idempotency::MutatingRequest;
 use mcx_types::McSystemId;
+use tokio_stream::wrappers::WatchStream;
 
 use super::App;
 use super::mutation::{Begun, begin};
@@ -30,7 +34,7 @@ impl App {
         let stored = agreements::insert(&mut mutation.transaction, &agreement, now).await?;
         let response = proto::CreateAgreementResponse { agreement: Some(wire::agreement::encode(&stored)) };
         mutation.commit(&response).await?;
-        self.agreement_changed(&agreement).await?;
+        self.agreements_changed().await;
         Ok(response)
     }
 
@@ -68,7 +72,7 @@ impl App {
         };
         let response = proto::UpdateAgreementResponse { agreement: Some(wire::agreement::encode(&stored)) };
         mutation.commit(&response).await?;
-        self.agreement_changed(&agreement).await?;
+        self.agreements_changed().await;
         Ok(response)
     }
 
@@ -93,29 +97,42 @@ impl App {
         }
         let response = proto::DeleteAgreementResponse {};
         mutation.commit(&response).await?;
+        // Even should the agreements not be readable right now: its certificates are worth nothing from the next handshake on.
         self.peers.forget(&partner);
-        notify(&self.cache).await;
+        self.agreements_changed().await;
         Ok(response)
     }
 
-    async fn agreement_changed(&self, agreement: &Agreement) -> Result<(), Error> {
-        self.peers.channel(agreement)?;
+    /// Puts changed agreements in force, here and in the other replicas. They are durable already: where they cannot be read now, they
+    /// are at the next interval.
+    pub(crate) async fn agreements_changed(&self) {
+        if let Err(error) = self.reconcile_peers().await {
+            tracing::warn!(%error, "the changed agreements cannot be read now");
+        }
         notify(&self.cache).await;
-        Ok(())
     }
 
-    /// Puts many changed agreements in force, here and in the other replicas.
-    pub(crate) async fn agreements_changed(&self) -> Result<(), Error> {
-        self.reconcile_peers().await?;
-        notify(&self.cache).await;
-        Ok(())
-    }
-
-    /// Makes the peers those of the agreements.
+    /// Makes the peers those of the agreements, and tells whoever follows them.
     pub(crate) async fn reconcile_peers(&self) -> Result<(), StoreError> {
-        let agreements = agreements::all(&self.database).await?;
-        self.peers.reconcile(agreements.iter().map(|stored| &stored.value));
+        // One at a time: what was read last is in force last.
+        let _turn = self.agreements_turn.lock().await;
+        let agreements: Vec<_> =
+            agreements::all(&self.database).await?.into_iter().map(|stored| stored.value).collect();
+        self.peers.reconcile(&agreements);
+        self.agreements.send_if_modified(|known| {
+            let is_changed = known.as_deref() != Some(&agreements);
+            if is_changed {
+                *known = Some(Arc::new(agreements));
+            }
+            is_changed
+        });
         Ok(())
+    }
+
+    /// All agreements as they are, as soon as they were read once, and again after each change. Ends with the upkeep.
+    pub(crate) fn watch_agreements(&self) -> impl Stream<Item = Arc<Vec<Agreement>>> + Send + use<> {
+        let changes = WatchStream::new(self.agreements.subscribe());
+        changes.filter_map(std::future::ready).take_until(self.ended.clone().cancelled_owned())
     }
 }
 

@@ -58,7 +58,7 @@ impl App {
         items: impl Stream<Item = Result<Item<Agreement>, E>> + Send,
     ) -> Result<ImportOutcome, E> {
         let outcome = import(self, items).await;
-        self.agreements_changed().await?;
+        self.agreements_changed().await;
         outcome
     }
 

@@ -1,7 +1,9 @@
 //! Agreements: with which MC systems this one federates, and on what terms.
 
-use mcx_federation::PeerEndpoint;
-use mcx_types::{McSystemId, Timestamp, Validity};
+use std::collections::HashMap;
+
+use mcx_federation::{PeerEndpoint, PeerService};
+use mcx_types::{Entity, McSystemId, Timestamp, Validity};
 
 use super::refusal::Refusal;
 
@@ -22,9 +24,28 @@ pub struct Agreement {
     pub partner_may_ask: Vec<PartnerCapability>,
     /// How much the partner may ask.
     pub limits: AgreementLimits,
+    /// Where other entities of the partner than its migration management server are reached; empty: where that is.
+    pub peer_services: Vec<(Entity, PeerService)>,
 }
 
+/// The entities of a partner, beside its migration management server, that those of this MC system call.
+pub const PEER_ENTITIES: [Entity; 3] =
+    [Entity::ConfigurationManagement, Entity::GroupManagement, Entity::McService];
+
 impl Agreement {
+    /// How each entity of the partner is reached. One that is not named is not.
+    pub fn services(&self) -> HashMap<Entity, PeerService> {
+        let migration_management =
+            PeerService { endpoints: self.peer_endpoints.clone(), presents: Entity::MigrationManagement };
+        let mut services: HashMap<_, _> = if self.peer_services.is_empty() {
+            PEER_ENTITIES.iter().map(|entity| (*entity, migration_management.clone())).collect()
+        } else {
+            self.peer_services.iter().cloned().collect()
+        };
+        services.insert(Entity::MigrationManagement, migration_management);
+        services
+    }
+
     /// Whether anything may cross at `now`.
     ///
     /// # Errors
@@ -125,5 +146,30 @@ mod tests {
         for (agreement, expected) in cases {
             assert_eq!(agreement.check_in_force(at(100)), expected);
         }
+    }
+
+    #[test]
+    fn partner_without_named_services_is_reached_in_one_place() {
+        let agreement = samples::agreement("bravo.example");
+        let services = agreement.services();
+        assert_eq!(services.len(), 4);
+        for service in services.values() {
+            assert_eq!(service.endpoints, agreement.peer_endpoints);
+            assert_eq!(service.presents, Entity::MigrationManagement);
+        }
+    }
+
+    #[test]
+    fn partner_with_named_services_is_reached_just_there() {
+        let group = PeerService {
+            endpoints: vec!["gms.bravo.example:7443".parse().unwrap()],
+            presents: Entity::GroupManagement,
+        };
+        let mut agreement = samples::agreement("bravo.example");
+        agreement.peer_services = vec![(Entity::GroupManagement, group.clone())];
+        let services = agreement.services();
+        assert_eq!(services.len(), 2);
+        assert_eq!(services[&Entity::GroupManagement], group);
+        assert_eq!(services[&Entity::MigrationManagement].endpoints, agreement.peer_endpoints);
     }
 }

@@ -31,6 +31,7 @@ pub(crate) fn agreement(partner: &str) -> Agreement {
         validity: Validity::default(),
         partner_may_ask: vec![PartnerCapability::SipAuthenticationInformation],
         limits: AgreementLimits::default(),
+        peer_services: Vec::new(),
     }
 }
 

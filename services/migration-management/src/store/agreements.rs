@@ -1,7 +1,8 @@
 //! Agreements in the database.
 
+use mcx_federation::PeerService;
 use mcx_store::{Database, StoreError, Transaction};
-use mcx_types::{McSystemId, Timestamp};
+use mcx_types::{Entity, McSystemId, Timestamp};
 
 use super::columns::{corrupt, list_json, micros, parse, parse_list, validity};
 use super::{Page, Stored};
@@ -19,6 +20,7 @@ struct Row {
     requests_per_minute: Option<i64>,
     requests_per_user_per_minute: Option<i64>,
     resynchronisations_per_user_per_hour: Option<i64>,
+    peer_services: String,
     version: i64,
     created_at: i64,
     updated_at: i64,
@@ -52,6 +54,7 @@ impl TryFrom<Row> for Stored<Agreement> {
                     requests_per_user_per_minute: limit(row.requests_per_user_per_minute)?,
                     resynchronisations_per_user_per_hour: limit(row.resynchronisations_per_user_per_hour)?,
                 },
+                peer_services: peer_services(&row.peer_services)?,
             },
             version: row.version,
             created_at: Timestamp::from_micros(row.created_at),
@@ -74,6 +77,34 @@ fn state_name(state: AgreementState) -> &'static str {
 
 fn capabilities_json(capabilities: &[PartnerCapability]) -> String {
     list_json(&capabilities.iter().map(|capability| capability.as_str()).collect::<Vec<_>>())
+}
+
+/// An element of the column `peer_services`.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct StoredPeerService {
+    entity: String,
+    endpoints: Vec<String>,
+    presents: String,
+}
+
+fn peer_services(json: &str) -> Result<Vec<(Entity, PeerService)>, StoreError> {
+    const COLUMN: &str = "peer_services";
+    let services: Vec<StoredPeerService> = serde_json::from_str(json).map_err(|_| corrupt(COLUMN))?;
+    let read = |service: &StoredPeerService| {
+        let endpoints = service.endpoints.iter().map(|text| parse(COLUMN, text)).collect::<Result<_, _>>()?;
+        let presents = parse(COLUMN, &service.presents)?;
+        Ok((parse(COLUMN, &service.entity)?, PeerService { endpoints, presents }))
+    };
+    services.iter().map(read).collect()
+}
+
+fn peer_services_json(services: &[(Entity, PeerService)]) -> String {
+    let stored = services.iter().map(|(entity, service)| StoredPeerService {
+        entity: entity.to_string(),
+        endpoints: service.endpoints.iter().map(ToString::to_string).collect(),
+        presents: service.presents.to_string(),
+    });
+    serde_json::to_string(&stored.collect::<Vec<_>>()).unwrap_or_default()
 }
 
 pub(crate) async fn find(
@@ -123,8 +154,8 @@ pub(crate) async fn insert(
         .statement(
             "INSERT INTO agreement (partner_mc_system_id, peer_endpoints, trust_bundle_pem, state, valid_from, valid_until, \
              partner_may_ask, requests_per_minute, requests_per_user_per_minute, resynchronisations_per_user_per_hour, \
-             version, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11) RETURNING *",
+             peer_services, version, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $12) RETURNING *",
         )
         .bind(agreement.partner.as_str())
         .bind(list_json(&agreement.peer_endpoints))
@@ -136,6 +167,7 @@ pub(crate) async fn insert(
         .bind(limits.requests_per_minute.map(i64::from))
         .bind(limits.requests_per_user_per_minute.map(i64::from))
         .bind(limits.resynchronisations_per_user_per_hour.map(i64::from))
+        .bind(peer_services_json(&agreement.peer_services))
         .bind(now.as_micros())
         .fetch_one()
         .await?;
@@ -154,7 +186,7 @@ pub(crate) async fn update(
         .statement(
             "UPDATE agreement SET peer_endpoints = $3, trust_bundle_pem = $4, state = $5, valid_from = $6, valid_until = $7, \
              partner_may_ask = $8, requests_per_minute = $9, requests_per_user_per_minute = $10, \
-             resynchronisations_per_user_per_hour = $11, version = version + 1, updated_at = $12 \
+             resynchronisations_per_user_per_hour = $11, peer_services = $12, version = version + 1, updated_at = $13 \
              WHERE partner_mc_system_id = $1 AND version = $2 RETURNING *",
         )
         .bind(agreement.partner.as_str())
@@ -168,6 +200,7 @@ pub(crate) async fn update(
         .bind(limits.requests_per_minute.map(i64::from))
         .bind(limits.requests_per_user_per_minute.map(i64::from))
         .bind(limits.resynchronisations_per_user_per_hour.map(i64::from))
+        .bind(peer_services_json(&agreement.peer_services))
         .bind(now.as_micros())
         .fetch_optional()
         .await?;

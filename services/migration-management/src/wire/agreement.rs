@@ -1,10 +1,12 @@
 //! Agreements on the wire.
 
-use mcx_federation::TrustBundle;
+use mcx_federation::{PeerEndpoint, PeerService, TrustBundle};
 use mcx_proto::migration::v1 as proto;
-use mcx_types::{McSystemId, Violations};
+use mcx_types::{Entity, McSystemId, Violations};
 
-use crate::domain::agreement::{Agreement, AgreementLimits, AgreementState, PartnerCapability};
+use crate::domain::agreement::{
+    Agreement, AgreementLimits, AgreementState, PEER_ENTITIES, PartnerCapability,
+};
 use crate::store::Stored;
 
 const FIELD: &str = "agreement";
@@ -23,15 +25,7 @@ pub(crate) fn decode(
     if partner.as_ref() == Some(own) {
         violations.add("agreement.partner_mc_system_id", "must name another mc system");
     }
-    if agreement.peer_endpoints.is_empty() || agreement.peer_endpoints.len() > ENDPOINT_LIMIT {
-        violations.add("agreement.peer_endpoints", format_args!("must hold 1 to {ENDPOINT_LIMIT} endpoints"));
-    }
-    let peer_endpoints: Vec<_> = agreement
-        .peer_endpoints
-        .iter()
-        .enumerate()
-        .filter_map(|(index, text)| violations.parse(format!("agreement.peer_endpoints[{index}]"), text))
-        .collect();
+    let peer_endpoints = peer_endpoints(violations, "agreement.peer_endpoints", &agreement.peer_endpoints);
     if agreement.trust_bundle_pem.len() > TRUST_BUNDLE_LIMIT {
         violations.add(
             "agreement.trust_bundle_pem",
@@ -47,6 +41,7 @@ pub(crate) fn decode(
     let validity = super::validity(violations, FIELD, agreement.valid_from, agreement.valid_until);
     let partner_may_ask = capabilities(violations, &agreement.partner_may_ask);
     let limits = limits(violations, agreement.limits.unwrap_or_default());
+    let peer_services = peer_services(violations, &agreement.peer_services);
     Some(Agreement {
         partner: partner?,
         peer_endpoints,
@@ -55,7 +50,46 @@ pub(crate) fn decode(
         validity: validity?,
         partner_may_ask: partner_may_ask?,
         limits: limits?,
+        peer_services: peer_services?,
     })
+}
+
+fn peer_services(
+    violations: &mut Violations,
+    services: &[proto::PeerService],
+) -> Option<Vec<(Entity, PeerService)>> {
+    let mut decoded: Vec<(Entity, PeerService)> = Vec::with_capacity(services.len());
+    for (index, service) in services.iter().enumerate() {
+        let path = format!("agreement.peer_services[{index}]");
+        let entity = violations.parse(format!("{path}.entity"), &service.entity);
+        if let Some(entity) = entity {
+            if !PEER_ENTITIES.contains(&entity) {
+                violations.add(
+                    format!("{path}.entity"),
+                    "must be configuration-management, group-management or mc-service",
+                );
+            } else if decoded.iter().any(|(other, _)| *other == entity) {
+                violations.add(format!("{path}.entity"), "must not repeat an entity");
+            }
+        }
+        let endpoints = peer_endpoints(violations, &format!("{path}.endpoints"), &service.endpoints);
+        let presents = match service.presented_entity.as_str() {
+            "" => entity,
+            text => violations.parse(format!("{path}.presented_entity"), text),
+        };
+        if let (Some(entity), Some(presents)) = (entity, presents) {
+            decoded.push((entity, PeerService { endpoints, presents }));
+        }
+    }
+    (decoded.len() == services.len()).then_some(decoded)
+}
+
+fn peer_endpoints(violations: &mut Violations, field: &str, endpoints: &[String]) -> Vec<PeerEndpoint> {
+    if endpoints.is_empty() || endpoints.len() > ENDPOINT_LIMIT {
+        violations.add(field, format_args!("must hold 1 to {ENDPOINT_LIMIT} endpoints"));
+    }
+    let endpoints = endpoints.iter().enumerate();
+    endpoints.filter_map(|(index, text)| violations.parse(format!("{field}[{index}]"), text)).collect()
 }
 
 fn state(violations: &mut Violations, state: i32) -> Option<AgreementState> {
@@ -116,11 +150,7 @@ pub(crate) fn encode(stored: &Stored<Agreement>) -> proto::Agreement {
         partner_mc_system_id: agreement.partner.to_string(),
         peer_endpoints: agreement.peer_endpoints.iter().map(ToString::to_string).collect(),
         trust_bundle_pem: agreement.trust_bundle_pem.clone(),
-        state: match agreement.state {
-            AgreementState::Active => proto::AgreementState::Active,
-            AgreementState::Suspended => proto::AgreementState::Suspended,
-        }
-        .into(),
+        state: state_to_wire(agreement.state).into(),
         valid_from: agreement.validity.from.map(Into::into),
         valid_until: agreement.validity.until.map(Into::into),
         partner_may_ask: agreement
@@ -140,6 +170,25 @@ pub(crate) fn encode(stored: &Stored<Agreement>) -> proto::Agreement {
         etag: stored.etag(),
         create_time: super::time(stored.created_at),
         update_time: super::time(stored.updated_at),
-        ..Default::default()
+        peer_services: agreement
+            .peer_services
+            .iter()
+            .map(|(entity, service)| peer_service(*entity, service))
+            .collect(),
+    }
+}
+
+pub(super) fn state_to_wire(state: AgreementState) -> proto::AgreementState {
+    match state {
+        AgreementState::Active => proto::AgreementState::Active,
+        AgreementState::Suspended => proto::AgreementState::Suspended,
+    }
+}
+
+pub(super) fn peer_service(entity: Entity, service: &PeerService) -> proto::PeerService {
+    proto::PeerService {
+        entity: entity.to_string(),
+        endpoints: service.endpoints.iter().map(ToString::to_string).collect(),
+        presented_entity: service.presents.to_string(),
     }
 }

@@ -5,5 +5,6 @@
 mod agreements;
 mod bindings;
 mod fixture;
+mod partners;
 mod permits;
 mod release;
