@@ -4,6 +4,7 @@
 //! - [`Schema`]: the forward-only migrations of one service, one set per engine.
 //! - [`GroupCommit`]: concurrent requests answered by one commit.
 //! - [`idempotency`]: mutating requests that may be repeated.
+//! - [`sealing`]: secrets at rest, under keys that lie in a file.
 //! - [`SharedCache`]: what replicas share and may lose, in Redis or in the process.
 //!
 //! The README of this crate says which SQL both engines understand.
@@ -15,6 +16,7 @@ mod database;
 mod error;
 mod group_commit;
 pub mod idempotency;
+pub mod sealing;
 
 pub use cache::{CacheError, Notification, SharedCache, Subscription};
 pub use config::{CacheConfig, DatabaseConfig, OpenError};
