@@ -2,8 +2,9 @@
 
 use mcx_types::Entity::{ConfigurationManagement, GroupManagement, McService, MigrationManagement};
 
-use super::{internal, peer};
-use crate::policy::Caller::{OwnEntity, OwnOperator, PartnerEntity};
+use super::{client, internal, peer};
+use crate::access_token::Scope::ConfigurationManagement as ConfigurationScope;
+use crate::policy::Caller::{Anyone, OwnEntity, OwnOperator, PartnerEntity, User};
 use crate::policy::MethodRule;
 
 pub(super) const RULES: &[MethodRule] = &[
@@ -68,6 +69,18 @@ pub(super) const RULES: &[MethodRule] = &[
         "/mcx.configuration.v1.MigrationConfigurationService/DeleteVisitors",
         &[OwnEntity(MigrationManagement)],
     ),
+    // A factory-new UE has nothing but its enrolment code.
+    client("/mcx.configuration.v1.BootstrapService/GetInitialUeConfiguration", &[Anyone]),
+    // CSC-4: whose documents they are is in the token.
+    client("/mcx.configuration.v1.ConfigurationService/GetUeConfiguration", &[User(ConfigurationScope)]),
+    client("/mcx.configuration.v1.ConfigurationService/GetUserProfiles", &[User(ConfigurationScope)]),
+    client("/mcx.configuration.v1.ConfigurationService/GetServiceConfiguration", &[User(ConfigurationScope)]),
+    client("/mcx.configuration.v1.ConfigurationService/UpdateUserProfileData", &[User(ConfigurationScope)]),
+    client(
+        "/mcx.configuration.v1.ConfigurationService/SetPreSelectedUserProfile",
+        &[User(ConfigurationScope)],
+    ),
+    client("/mcx.configuration.v1.ConfigurationService/WatchConfiguration", &[User(ConfigurationScope)]),
     // CSC-17: only a partner's configuration management.
     peer(
         "/mcx.configuration.v1.ProfileSharingService/GetMigrationProfiles",
