@@ -5,6 +5,7 @@
 //! - [`GroupCommit`]: concurrent requests answered by one commit.
 //! - [`idempotency`]: mutating requests that may be repeated.
 //! - [`sealing`]: secrets at rest, under keys that lie in a file.
+//! - [`changes`]: a change log, and the feed that tells its changes to connected clients.
 //! - [`SharedCache`]: what replicas share and may lose, in Redis or in the process.
 //!
 //! The README of this crate says which SQL both engines understand.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use metrics::counter;
 use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 use super::feed::{Shared, Start};
 use super::log;
@@ -34,7 +34,8 @@ pub(super) struct Dispatcher {
 impl Dispatcher {
     pub(super) fn new(shared: Arc<Shared>, announcements: Subscription) -> Self {
         let announced = shared.announced.subscribe();
-        let mut positions = interval(shared.config.position_interval.max(Duration::from_millis(1)));
+        let period = shared.config.position_interval.max(Duration::from_millis(1));
+        let mut positions = interval_at(Instant::now() + period, period);
         positions.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { shared, announcements, announced, positions }
     }

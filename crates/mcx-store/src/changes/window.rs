@@ -4,12 +4,15 @@
 //! changes of its own, only how far it has come: telling a change to many streams wakes them, and each fetches the
 //! pointer when it is polled. A stream that has fallen behind the window reads what it misses from the log.
 
+mod topic;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
 use super::log::LogPage;
 use super::{Change, ChangeEvent, ResumeToken, SubscribeError};
+use topic::Topic;
 
 /// What a change occupies beside its texts and payload, roughly: itself, its two pointers and their shares of the maps.
 const CHANGE_OVERHEAD: usize = 256;
@@ -29,16 +32,6 @@ pub(super) struct Window {
     subscribers: HashMap<u64, Subscriber>,
     next_subscriber: u64,
     closed: bool,
-}
-
-/// Kept while it has changes in the window, or subscribers.
-#[derive(Debug)]
-struct Topic {
-    recent: VecDeque<Arc<Change>>,
-    /// Every change of the topic after this, up to `dispatched`, is in `recent`. Not `floor`: while other topics change,
-    /// the streams of this one have nothing to read in the log.
-    complete_since: i64,
-    subscribers: HashSet<u64>,
 }
 
 #[derive(Debug)]
@@ -391,21 +384,9 @@ impl Subscriber {
     }
 }
 
-impl Topic {
-    fn new(complete_since: i64) -> Self {
-        Self { recent: VecDeque::new(), complete_since, subscribers: HashSet::new() }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.recent.is_empty() && self.subscribers.is_empty()
-    }
-
-    fn first_after(&self, sequence: i64) -> Option<&Arc<Change>> {
-        let index = self.recent.partition_point(|change| change.token.sequence <= sequence);
-        self.recent.get(index)
-    }
-}
-
 fn size(change: &Change) -> usize {
     CHANGE_OVERHEAD + change.topic.len() + change.document.len() + change.payload.len()
 }
+
+#[cfg(test)]
+mod tests;
