@@ -2,8 +2,9 @@
 
 use mcx_types::Entity::McService;
 
-use super::internal;
-use crate::policy::Caller::{OwnEntity, OwnOperator};
+use super::{client, internal};
+use crate::access_token::Scope;
+use crate::policy::Caller::{OwnEntity, OwnOperator, User};
 use crate::policy::MethodRule;
 
 pub(super) const RULES: &[MethodRule] = &[
@@ -17,5 +18,14 @@ pub(super) const RULES: &[MethodRule] = &[
     internal(
         "/mcx.functionalalias.v1.FunctionalAliasLookupService/GetFunctionalAlias",
         &[OwnEntity(McService)],
+    ),
+    // Users, about the functional aliases that they may activate.
+    client(
+        "/mcx.functionalalias.v1.FunctionalAliasConfigurationService/GetFunctionalAliases",
+        &[User(Scope::FunctionalAliasManagement)],
+    ),
+    client(
+        "/mcx.functionalalias.v1.FunctionalAliasConfigurationService/WatchFunctionalAliases",
+        &[User(Scope::FunctionalAliasManagement)],
     ),
 ];

@@ -2,8 +2,9 @@
 
 use mcx_types::Entity::{GroupManagement, McService, MigrationManagement};
 
-use super::{internal, peer};
-use crate::policy::Caller::{OwnEntity, OwnOperator, PartnerEntity};
+use super::{client, internal, peer};
+use crate::access_token::Scope;
+use crate::policy::Caller::{OwnEntity, OwnOperator, PartnerEntity, User};
 use crate::policy::MethodRule;
 
 pub(super) const RULES: &[MethodRule] = &[
@@ -27,6 +28,9 @@ pub(super) const RULES: &[MethodRule] = &[
         "/mcx.group.v1.MigrationGroupService/ListShares",
         &[OwnOperator, OwnEntity(MigrationManagement)],
     ),
+    // CSC-2: users, about the groups that they are members of.
+    client("/mcx.group.v1.GroupConfigurationService/GetGroups", &[User(Scope::GroupManagement)]),
+    client("/mcx.group.v1.GroupConfigurationService/WatchGroups", &[User(Scope::GroupManagement)]),
     // CSC-16: only the group management server of a partner.
     peer("/mcx.group.v1.GroupSharingService/GetGroups", &[PartnerEntity(GroupManagement)]),
     peer("/mcx.group.v1.GroupSharingService/ShareGroups", &[PartnerEntity(GroupManagement)]),

@@ -1,0 +1,37 @@
+//! What users and the enforcement point ask. Answered from the database at each asking.
+
+use mcx_types::{McServiceGroupId, McServiceId};
+
+use super::App;
+use crate::domain::member::Member;
+use crate::error::Error;
+use crate::store::groups::StoredGroup;
+use crate::store::{Page, members, visitors};
+
+impl App {
+    pub(crate) async fn get_group_for_member(
+        &self,
+        group: McServiceGroupId,
+        id: &McServiceId,
+    ) -> Result<(StoredGroup, Option<Member>), Error> {
+        members::group_for(&self.database, &group, id).await?.ok_or(Error::GroupUnknown(group))
+    }
+
+    /// A page of the groups of a user who has these MC service IDs. Where she is a visitor and names a group that is not known here, her
+    /// primary MC system is asked for her groups; what comes of it is told to her watcher.
+    pub(crate) async fn get_groups_of(
+        &self,
+        ids: &[McServiceId],
+        is_visitor: bool,
+        among: &[McServiceGroupId],
+        after: &str,
+        limit: u32,
+    ) -> Result<Page<(StoredGroup, Vec<Member>)>, Error> {
+        let page = members::groups_of(&self.database, ids, among, after, limit).await?;
+        let is_missing = page.next_after.is_none() && after.is_empty() && page.items.len() < among.len();
+        if is_visitor && is_missing && visitors::ask_now(&self.database, ids, self.clock.now()).await? {
+            self.to_ask.notify_one();
+        }
+        Ok(page)
+    }
+}
