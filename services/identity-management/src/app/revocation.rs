@@ -1,0 +1,105 @@
+//! Tokens that count no more.
+
+use std::time::Duration;
+
+use mcx_federation::access_token::AuthenticatedUser;
+use mcx_store::Transaction;
+use mcx_types::{Subject, Timestamp};
+use metrics::counter;
+use uuid::Uuid;
+
+use super::App;
+use super::tokens::Authenticated;
+use crate::domain::grant::fingerprint;
+use crate::error::Error;
+use crate::store::{accounts, grants, migrations, revocations};
+
+/// How far ahead of now tokens are void: one that is issued while the revocation is being written counts as issued before it.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// How long after their expiry tokens are remembered as void: verifiers allow for clocks that differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+impl App {
+    /// Revokes all tokens of these users and visitors. Up to when they are void, and how many of them were known.
+    pub(crate) async fn revoke_subjects(
+        &self,
+        subjects: &[Subject],
+        migrations: &[Uuid],
+    ) -> Result<(Timestamp, u64), Error> {
+        let mut transaction = self.database.begin().await?;
+        let mut count = 0;
+        for subject in subjects {
+            if self.is_known(&mut transaction, subject).await? {
+                self.revoke_subject_in(&mut transaction, subject).await?;
+                count += 1;
+            }
+        }
+        for migration in migrations {
+            if let Some(subject) = migrations::subject_of_migration(&mut transaction, *migration).await? {
+                self.revoke_subject_in(&mut transaction, &subject).await?;
+                count += 1;
+            }
+        }
+        let revoked_at = self.revoked_at();
+        transaction.commit().await?;
+        self.trust_changed().await;
+        Ok((revoked_at, count))
+    }
+
+    /// Revokes all tokens of a user in a transaction of the caller, who tells [`App::trust_changed`] afterwards.
+    pub(crate) async fn revoke_subject_in(
+        &self,
+        transaction: &mut Transaction,
+        subject: &Subject,
+    ) -> Result<(), Error> {
+        let revoked_at = self.revoked_at();
+        let lifetime = self.config.longest_token_lifetime();
+        let forget_at = revoked_at.saturating_add(lifetime).saturating_add(CLOCK_SKEW);
+        grants::revoke_families_of(transaction, subject, self.clock.now()).await?;
+        revocations::revoke_subject(transaction, subject, revoked_at, forget_at).await?;
+        counter!("mcx_identity_management_subject_revocations_total").increment(1);
+        Ok(())
+    }
+
+    /// RFC 7009: the client is done with a token. One that is not its own, or unknown, is passed over.
+    pub(crate) async fn revoke_token(&self, client: &Authenticated, token: &str) -> Result<(), Error> {
+        let mut transaction = self.database.begin().await?;
+        let refresh = grants::find_refresh_token(&mut transaction, &fingerprint(token)).await?;
+        if let Some(refresh) = refresh {
+            if refresh.family.client_id != client.client_id {
+                return Ok(());
+            }
+            grants::revoke_family(&mut transaction, refresh.family.id, self.clock.now()).await?;
+        } else {
+            match self.verifier.verify(token) {
+                Ok(user) if user.client_id == client.client_id => {
+                    self.revoke_access_token(&mut transaction, &user).await?;
+                }
+                Ok(_) | Err(_) => return Ok(()),
+            }
+        }
+        transaction.commit().await?;
+        counter!("mcx_identity_management_token_revocations_total").increment(1);
+        self.trust_changed().await;
+        Ok(())
+    }
+
+    async fn revoke_access_token(
+        &self,
+        transaction: &mut Transaction,
+        user: &AuthenticatedUser,
+    ) -> Result<(), Error> {
+        let forget_at = user.expires_at.saturating_add(CLOCK_SKEW);
+        Ok(revocations::revoke_token(transaction, &user.token_id, forget_at).await?)
+    }
+
+    async fn is_known(&self, transaction: &mut Transaction, subject: &Subject) -> Result<bool, Error> {
+        let account = accounts::find_by_subject_in(transaction, subject).await?;
+        Ok(account.is_some() || migrations::find_visitor_by_subject(transaction, subject).await?.is_some())
+    }
+
+    fn revoked_at(&self) -> Timestamp {
+        self.clock.now().saturating_add(MARGIN)
+    }
+}

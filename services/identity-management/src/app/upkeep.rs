@@ -1,0 +1,128 @@
+//! What is done beside the requests: dependencies are watched, keys and revocations followed, keys replaced, the past forgotten.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use futures::StreamExt;
+use mcx_runtime::readiness::{Latch, Readiness, Weight};
+use mcx_store::idempotency::forget_requests_before;
+use mcx_types::Timestamp;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::App;
+use super::trust::CHANGES;
+use crate::error::Error;
+use crate::store::{grants, logins, revocations};
+
+/// How often the database and the cache are asked for a sign of life.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a signing key is due.
+const KEY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often the past is forgotten, how long answers are kept for repetitions, and how long logins.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
+const REQUEST_RETENTION: Duration = Duration::from_secs(24 * 3_600);
+const LOGIN_RETENTION: Duration = Duration::from_secs(40 * 24 * 3_600);
+const GRANT_RETENTION: Duration = Duration::from_secs(24 * 3_600);
+
+impl App {
+    /// Runs until it is dropped; without it the service never becomes ready.
+    pub(crate) async fn upkeep(&self, readiness: &Readiness) {
+        tokio::join!(
+            self.watch_dependencies(readiness),
+            self.follow_trust(readiness),
+            self.follow_key_file(),
+            self.keep_keys(),
+            self.forget_the_past()
+        );
+    }
+
+    async fn watch_dependencies(&self, readiness: &Readiness) {
+        let database = readiness.latch("database", Weight::Required);
+        let cache = readiness.latch("cache", Weight::Degrading);
+        let mut ticks = every(WATCH_INTERVAL);
+        loop {
+            ticks.tick().await;
+            let (schema, answer) = tokio::join!(self.database.require_schema(), self.cache.ping());
+            show(&database, schema);
+            show(&cache, answer);
+        }
+    }
+
+    /// Reads keys and revocations at each notification of another replica, and at intervals should one be missed. Until there is a key
+    /// that signs the service is not ready.
+    async fn follow_trust(&self, readiness: &Readiness) {
+        let keys = readiness.latch("signing keys", Weight::Required);
+        let mut changes = self.cache.subscribe(CHANGES);
+        let mut ticks = every(self.config.trust_refresh_interval);
+        loop {
+            match self.refresh_trust().await {
+                Ok(()) => keys.up(),
+                Err(error) => {
+                    tracing::warn!(%error, "keys and revocations cannot be read, they stay as they are");
+                }
+            }
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = changes.next() => {}
+            }
+        }
+    }
+
+    async fn follow_key_file(&self) {
+        let mut ticks = every(KEY_INTERVAL);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.key_file.reload().await {
+                tracing::warn!(%error, "key file cannot be read, the keys last read stay in use");
+            }
+        }
+    }
+
+    async fn keep_keys(&self) {
+        let mut ticks = every(KEY_INTERVAL);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.keep_signing_keys_fresh().await {
+                tracing::warn!(%error, "signing keys not looked after");
+            }
+        }
+    }
+
+    async fn forget_the_past(&self) {
+        let mut ticks = every(CLEANUP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.forget().await {
+                tracing::warn!(%error, "the past is not forgotten");
+            }
+        }
+    }
+
+    async fn forget(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        let before = |retention: Duration| {
+            let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+            Timestamp::from_micros(now.as_micros().saturating_sub(retention))
+        };
+        forget_requests_before(&self.database, before(REQUEST_RETENTION).as_micros()).await?;
+        logins::forget_before(&self.database, before(LOGIN_RETENTION)).await?;
+        grants::forget_before(&self.database, before(GRANT_RETENTION)).await?;
+        Ok(revocations::forget_before(&self.database, now).await?)
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+fn show<T, E: Display>(latch: &Latch, answer: Result<T, E>) {
+    match answer {
+        Ok(_) => latch.up(),
+        Err(error) => latch.down(error.to_string()),
+    }
+}
