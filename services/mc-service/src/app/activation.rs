@@ -1,0 +1,122 @@
+//! Functional aliases (TS 23.280 10.13): who has which role now.
+
+use mcx_proto::mcservice::v1::watch_service_status_response::Event;
+use mcx_runtime::procedure_step;
+use mcx_types::{Entity, FunctionalAlias};
+use tracing::Instrument;
+
+use super::{App, count_outcome};
+use crate::domain::Rule;
+use crate::domain::activation::{Activating, make_room, may_activate};
+use crate::domain::alias::AliasForUser;
+use crate::domain::profile::ProfileAnswer;
+use crate::domain::user::{Activation, Authorization, Client, User};
+use crate::error::Error;
+use crate::store::locks::{self, Lock};
+use crate::store::{activations, authorizations};
+use crate::wire;
+
+/// A functional alias that a user has now.
+#[derive(Debug)]
+pub(crate) struct Activated {
+    pub(crate) activation: Activation,
+    pub(crate) rule: Rule,
+    /// Who lost it.
+    pub(crate) displaced: Option<User>,
+}
+
+impl App {
+    /// Gives a user a functional alias.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`], [`Error::ActivationRefused`], [`Error::SourceUnreachable`].
+    pub(crate) async fn activate_alias(
+        &self,
+        client: &Client,
+        alias: FunctionalAlias,
+        take_over: bool,
+    ) -> Result<Activated, Error> {
+        let step = procedure_step!(
+            "10.13", 1, self.own, Entity::McService => self.own, Entity::FunctionalAliasManagement,
+            "functional alias activation request", client.user.id
+        );
+        let outcome = async {
+            let authorization = self.authorization_of(client).await?;
+            let refused = |rule| Error::ActivationRefused { alias: alias.clone(), rule };
+            let profile = match self.profile(&client.user, Some(authorization.profile_index)).await? {
+                ProfileAnswer::InForce(effective) => effective.profile,
+                ProfileAnswer::Disabled => return Err(refused(Rule::ProfileDisabled)),
+                ProfileAnswer::Unknown => return Err(refused(Rule::ProfileGone)),
+            };
+            let found = self.alias(&alias, &client.user.id).await?;
+            let found = may_activate(&profile, &alias, found).map_err(&refused)?;
+            self.give_alias(&authorization, &alias, found, take_over).await
+        }
+        .instrument(step)
+        .await;
+        count_outcome("functional_alias_activation", &outcome, |activated| activated.rule);
+        outcome
+    }
+
+    async fn give_alias(
+        &self,
+        authorization: &Authorization,
+        alias: &FunctionalAlias,
+        found: AliasForUser,
+        take_over: bool,
+    ) -> Result<Activated, Error> {
+        let user = &authorization.client.user;
+        let mut work = self.begin().await?;
+        locks::take(&mut work.transaction, Lock::User(user)).await?;
+        locks::take(&mut work.transaction, Lock::Alias(alias)).await?;
+        let present = authorizations::of_client(&mut work.transaction, &authorization.client).await?;
+        if present.is_none_or(|present| present.id != authorization.id) {
+            return Err(Error::NotAuthorized(user.mc_service));
+        }
+        let active = activations::of_alias_in(&mut work.transaction, alias, work.now).await?;
+        let activating = make_room(user, found, &active, take_over)
+            .map_err(|rule| Error::ActivationRefused { alias: alias.clone(), rule })?;
+        let mut activation = Activation { alias: alias.clone(), user: user.clone(), activated_at: work.now };
+        let (rule, displaced) = match activating {
+            Activating::Unchanged => {
+                let former = active.into_iter().find(|active| active.user == *user);
+                activation = former.unwrap_or(activation);
+                return Ok(Activated { activation, rule: Rule::AliasActivated, displaced: None });
+            }
+            Activating::Added => (Rule::AliasActivated, None),
+            Activating::Displaced(former) => {
+                activations::remove(&mut work.transaction, alias, &former).await?;
+                work.tell(&former, Event::AliasDisplaced(wire::displaced(&former, alias, user)));
+                (Rule::AliasTakenOver, Some(former))
+            }
+        };
+        activations::insert(&mut work.transaction, &activation).await?;
+        self.commit(work).await?;
+        Ok(Activated { activation, rule, displaced })
+    }
+
+    /// Takes a functional alias from a user; says whether she had it.
+    pub(crate) async fn deactivate_alias(&self, user: &User, alias: &FunctionalAlias) -> Result<bool, Error> {
+        let step = procedure_step!(
+            "10.13", 2, self.own, Entity::McService => self.own, Entity::McService,
+            "functional alias de-activation request", user.id
+        );
+        async {
+            let mut work = self.begin().await?;
+            locks::take(&mut work.transaction, Lock::User(user)).await?;
+            let had = activations::remove(&mut work.transaction, alias, user).await?;
+            self.commit(work).await?;
+            Ok(had)
+        }
+        .instrument(step)
+        .await
+    }
+
+    /// The functional aliases that a user has now.
+    pub(crate) async fn aliases_of(&self, user: &User) -> Result<Vec<Activation>, Error> {
+        if authorizations::of_user(&self.database, user, self.clock.now()).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(activations::of_user(&self.database, user).await?)
+    }
+}
