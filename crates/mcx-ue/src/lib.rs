@@ -4,6 +4,7 @@
 //! over UDP, TCP or TLS, answers AKA challenges and heals a stale sequence number.
 
 mod signalling;
+pub mod state;
 
 pub use signalling::{
     Direction, Observer, Randomness, RegisteredContact, SequenceKeeper, SignallingError, SignallingEvent,
