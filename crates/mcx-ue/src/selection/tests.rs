@@ -49,7 +49,12 @@ fn serving_plmn_decides_then_position_and_doubt_decides_nothing() {
             Some(liege),
             chosen("charlie", SelectionGround::ServingPlmnAndPosition),
         ),
-        ("two name the plmn, both are there", Some("20408"), Some(maastricht), Selection::Ambiguous(both.clone())),
+        (
+            "two name the plmn, both are there",
+            Some("20408"),
+            Some(maastricht),
+            Selection::Ambiguous(both.clone()),
+        ),
         (
             "two name the plmn, only a third is there",
             Some("20408"),
@@ -62,7 +67,12 @@ fn serving_plmn_decides_then_position_and_doubt_decides_nothing() {
             Some(position(50.7753, 6.0839)),
             chosen("delta", SelectionGround::Position),
         ),
-        ("no plmn, one is there", None, Some(position(50.9, 6.3)), chosen("delta", SelectionGround::Position)),
+        (
+            "no plmn, one is there",
+            None,
+            Some(position(50.9, 6.3)),
+            chosen("delta", SelectionGround::Position),
+        ),
         (
             "plmns are compared whole: 5 digits are no prefix of 6",
             Some("204040"),
@@ -128,8 +138,18 @@ fn polygon_holds_what_its_line_goes_around() {
         ("north of it", &square(50.0, 5.0, 51.0, 7.0), position(51.2, 6.0), false),
         ("a corner", &square(50.0, 5.0, 51.0, 7.0), position(50.0, 5.0), true),
         ("other side of the earth", &square(50.0, 5.0, 51.0, 7.0), position(-50.5, -174.0), false),
-        ("across the 180th meridian, east", &square(-20.0, 177.0, -15.0, -178.0), position(-17.0, -179.0), true),
-        ("across the 180th meridian, west", &square(-20.0, 177.0, -15.0, -178.0), position(-17.0, 178.0), true),
+        (
+            "across the 180th meridian, east",
+            &square(-20.0, 177.0, -15.0, -178.0),
+            position(-17.0, -179.0),
+            true,
+        ),
+        (
+            "across the 180th meridian, west",
+            &square(-20.0, 177.0, -15.0, -178.0),
+            position(-17.0, 178.0),
+            true,
+        ),
         ("on the other side of it", &square(-20.0, 177.0, -15.0, -178.0), position(-17.0, -176.0), false),
         ("southern and western half", &square(-35.0, -59.0, -34.0, -58.0), position(-34.6, -58.4), true),
         ("left arm", &notched, position(6.0, 1.0), true),

@@ -149,11 +149,7 @@ fn failure_leaves_a_state_from_which_the_step_can_be_tried_again() {
             Unreachable,
             UeState::PartnerUserAuthenticatedAndRegistered,
         ),
-        (
-            UeState::PartnerUserAuthenticatedAndRegistered,
-            UserNotAuthenticated,
-            UeState::PartnerRegistered,
-        ),
+        (UeState::PartnerUserAuthenticatedAndRegistered, UserNotAuthenticated, UeState::PartnerRegistered),
         (UeState::PartnerProfiled, UserNotAuthenticated, UeState::PartnerRegistered),
         (UeState::PartnerGrouped, Unreachable, UeState::PartnerGrouped),
         (UeState::PartnerGrouped, NotRegistered, UeState::PartnerUserAuthenticated),
