@@ -104,7 +104,9 @@ impl Provider {
         )
         .set_allowed_algs([CoreJwsSigningAlgorithm::EcdsaP256Sha256]);
         let expected = |found: Option<&Nonce>| match nonce {
-            Some(nonce) if found.map(Nonce::secret) != Some(nonce.secret()) => Err("the nonce is another".to_owned()),
+            Some(nonce) if found.map(Nonce::secret) != Some(nonce.secret()) => {
+                Err("the nonce is another".to_owned())
+            }
             _ => Ok(()),
         };
         let claims = token
