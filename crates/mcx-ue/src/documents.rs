@@ -12,6 +12,8 @@ use mcx_proto::group::v1::MemberGroup;
 use mcx_types::{McService, McServiceGroupId, ProfileIndex, Violations};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use stored::{decoded, encoded};
+
 use crate::servers::{ConfigurationEvent, FunctionalAliasEvent, GroupEvent, Told, Update};
 
 /// What names a document.

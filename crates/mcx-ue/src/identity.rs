@@ -10,5 +10,6 @@ mod tokens;
 
 pub use client::{Credentials, IdentityManagementClient, IdentitySettings};
 pub use error::IdentityError;
+pub(crate) use source::PartnerLoginFailure;
 pub use source::{PartnerLogin, TokenSource};
 pub use tokens::{SecurityToken, TokenSet};

@@ -9,6 +9,7 @@ pub mod selection;
 pub mod servers;
 mod signalling;
 pub mod state;
+pub mod ue;
 
 pub use signalling::{
     Direction, Observer, Randomness, RegisteredContact, SequenceKeeper, SignallingError, SignallingEvent,
