@@ -1,5 +1,6 @@
 //! The commands, and what they exit with: 0 done, 1 failed, 64 the configuration or the command line is wrong.
 
+mod admin;
 mod certs;
 mod configuration;
 mod dev;
@@ -40,6 +41,8 @@ enum Command {
     /// A UE: registers and deregisters at a SIP core.
     #[command(subcommand)]
     Ue(ue::UeCommand),
+    /// What an operator does with a running MC system.
+    Admin(admin::AdminArguments),
     /// Makes a certificate authority and certificates for one MC system.
     Certs(certs::CertsArguments),
     /// The key-encryption keys of the SIP database.
@@ -81,6 +84,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Command::Dev(arguments) => dev::dev(arguments).await,
         Command::Demo(arguments) => run_demo(arguments).await,
         Command::Ue(command) => ue::run(command).await,
+        Command::Admin(arguments) => admin::run(arguments).await,
         Command::Certs(arguments) => certs::run(&arguments),
         Command::KeyFile(command) => key_file::run(&command),
         Command::RotateKeys(arguments) => rotate_keys::run(arguments).await,

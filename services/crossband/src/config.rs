@@ -3,6 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use configuration_management::config::ConfigurationManagementConfig;
+use group_management::config::GroupManagementConfig;
+use identity_management::IdentityManagementConfig;
+use mc_service::config::McServiceConfig;
 use mcx_federation::{IdentityFiles, PeerEndpoint};
 use mcx_runtime::config::{Settings, validate_section};
 use mcx_runtime::server::ServerConfig;
@@ -42,6 +46,14 @@ pub struct CrossbandConfig {
     pub telemetry: TelemetryConfig,
     /// The migration management server.
     pub migration_management: MigrationManagementConfig,
+    /// The identity management server.
+    pub identity_management: IdentityManagementConfig,
+    /// The configuration management server.
+    pub configuration_management: ConfigurationManagementConfig,
+    /// The group management server.
+    pub group_management: GroupManagementConfig,
+    /// The MC service server.
+    pub mc_service: McServiceConfig,
     /// The SIP database.
     pub sip_database: SipDatabaseConfig,
     /// The SIP core.
@@ -85,8 +97,12 @@ pub fn identity_files(directory: &Path, holder: &str) -> IdentityFiles {
 pub struct ListenConfig {
     /// gRPC for entities and operators of the same MC system.
     pub grpc: SocketAddr,
-    /// gRPC for partner MC systems; only a process with migration management opens it.
+    /// gRPC for partner MC systems; only a process with an entity that partners talk to opens it: migration management, configuration
+    /// management, group management, the MC service server.
     pub peer: SocketAddr,
+    /// gRPC for UEs; only a process with an entity that UEs talk to opens it: configuration management, group management, functional
+    /// alias management, the MC service server.
+    pub client: SocketAddr,
     /// Plain HTTP for probes and metrics.
     pub admin: SocketAddr,
 }
@@ -94,7 +110,7 @@ pub struct ListenConfig {
 impl Default for ListenConfig {
     fn default() -> Self {
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-        Self { grpc: any(7000), peer: any(7443), admin: any(9090) }
+        Self { grpc: any(7000), peer: any(7443), client: any(7444), admin: any(9090) }
     }
 }
 
@@ -106,6 +122,52 @@ pub struct EndpointsConfig {
     pub sip_database: EndpointConfig,
     /// The migration management server.
     pub migration_management: EndpointConfig,
+    /// The SIP core, of which migration management ends registrations.
+    pub sip_core: EndpointConfig,
+    /// The identity management server.
+    pub identity_management: EndpointConfig,
+    /// The configuration management server.
+    pub configuration_management: EndpointConfig,
+    /// The group management server.
+    pub group_management: EndpointConfig,
+    /// The functional alias management server.
+    pub functional_alias_management: EndpointConfig,
+    /// The MC service server.
+    pub mc_service: EndpointConfig,
+}
+
+impl EndpointsConfig {
+    /// Where an entity is found.
+    pub fn of(&self, entity: Entity) -> &EndpointConfig {
+        match entity {
+            Entity::MigrationManagement => &self.migration_management,
+            Entity::SipDatabase => &self.sip_database,
+            Entity::SipCore => &self.sip_core,
+            Entity::IdentityManagement => &self.identity_management,
+            Entity::ConfigurationManagement => &self.configuration_management,
+            Entity::GroupManagement => &self.group_management,
+            Entity::FunctionalAliasManagement => &self.functional_alias_management,
+            Entity::McService => &self.mc_service,
+        }
+    }
+
+    /// Every entity at one place, as where one process runs them all.
+    pub fn all_at(endpoint: &EndpointConfig) -> Self {
+        Self::each(|_| endpoint.clone())
+    }
+
+    fn each(at: impl Fn(Entity) -> EndpointConfig) -> Self {
+        Self {
+            sip_database: at(Entity::SipDatabase),
+            migration_management: at(Entity::MigrationManagement),
+            sip_core: at(Entity::SipCore),
+            identity_management: at(Entity::IdentityManagement),
+            configuration_management: at(Entity::ConfigurationManagement),
+            group_management: at(Entity::GroupManagement),
+            functional_alias_management: at(Entity::FunctionalAliasManagement),
+            mc_service: at(Entity::McService),
+        }
+    }
 }
 
 /// Where an entity is found, and who it proves to be.
@@ -122,11 +184,10 @@ pub struct EndpointConfig {
 
 impl Default for EndpointsConfig {
     fn default() -> Self {
-        let at = |entity: Entity| EndpointConfig {
+        Self::each(|entity| EndpointConfig {
             addresses: format!("{entity}:7000").parse().into_iter().collect(),
             identity: entity,
-        };
-        Self { sip_database: at(Entity::SipDatabase), migration_management: at(Entity::MigrationManagement) }
+        })
     }
 }
 
@@ -135,12 +196,10 @@ impl Settings for CrossbandConfig {
         if self.mc_system_id.is_none() {
             violations.add("mc_system_id", "is required");
         }
-        for (name, endpoint) in [
-            ("sip_database", &self.endpoints.sip_database),
-            ("migration_management", &self.endpoints.migration_management),
-        ] {
-            if endpoint.addresses.is_empty() {
-                violations.add(format!("endpoints.{name}.addresses"), "must not be empty");
+        for entity in Entity::ALL {
+            if self.endpoints.of(*entity).addresses.is_empty() {
+                let section = entity.as_str().replace('-', "_");
+                violations.add(format!("endpoints.{section}.addresses"), "must not be empty");
             }
         }
         for (section, problems) in [("database", self.database.problems()), ("cache", self.cache.problems())]
@@ -153,6 +212,10 @@ impl Settings for CrossbandConfig {
         validate_section("server", &self.server, violations);
         validate_section("telemetry", &self.telemetry, violations);
         validate_section("migration_management", &self.migration_management, violations);
+        validate_section("identity_management", &self.identity_management, violations);
+        validate_section("configuration_management", &self.configuration_management, violations);
+        validate_section("mc_service", &self.mc_service, violations);
+        validate_section("group_management", &self.group_management, violations);
         validate_section("sip_database", &self.sip_database, violations);
         validate_section("sip_core", &self.sip_core, violations);
     }

@@ -1,6 +1,7 @@
 //! Crossband, the program: `serve` runs the entities of an MC system, `dev` two federated systems in one process, `demo` walks a user
 //! through TS 23.280 10.1.6.2, `ue` is the UE on the command line.
 
+pub mod admin;
 pub mod certificates;
 pub mod config;
 pub mod demo;

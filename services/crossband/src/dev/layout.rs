@@ -42,6 +42,10 @@ pub struct Ports {
     pub grpc: u16,
     /// gRPC for partners.
     pub peer: u16,
+    /// gRPC for UEs.
+    pub client: u16,
+    /// HTTPS of identity management.
+    pub https: u16,
     /// HTTP for probes and metrics.
     pub admin: u16,
     /// SIP over UDP and TCP.
@@ -67,12 +71,23 @@ impl PortPlan {
                     grpc: first,
                     peer: first + 1,
                     admin: first + 2,
+                    client: first + 3,
+                    https: first + 4,
                     sip: first + 60,
                     sip_tls: first + 61,
                 })
             }
-            // Only the gRPC port must be known before it is listened on, because entities of one process call each other there.
-            Self::Free => Ok(Ports { grpc: free_port()?, peer: 0, admin: 0, sip: 0, sip_tls: 0 }),
+            // Only two ports must be known before they are listened on: entities of one process call each other at that of gRPC, and the
+            // issuer of tokens is named by that of HTTPS.
+            Self::Free => Ok(Ports {
+                grpc: free_port()?,
+                https: free_port()?,
+                peer: 0,
+                client: 0,
+                admin: 0,
+                sip: 0,
+                sip_tls: 0,
+            }),
         }
     }
 }
@@ -106,7 +121,7 @@ pub(super) fn config(
     let ports = options.ports.ports(index)?;
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listening_as = *Entity::ALL.iter().min().context("there are entities")?;
-    let own = || EndpointConfig { addresses: vec![local(ports.grpc).into()], identity: listening_as };
+    let own = EndpointConfig { addresses: vec![local(ports.grpc).into()], identity: listening_as };
     let database_directory = directory.join("database");
     fs::create_dir_all(&database_directory)?;
     let database = match &options.stores.databases {
@@ -116,8 +131,13 @@ pub(super) fn config(
     let mut config = CrossbandConfig {
         mc_system_id: Some(id.clone()),
         certificates: CertificatesConfig { directory: certificates.directory.clone() },
-        listen: ListenConfig { grpc: local(ports.grpc), peer: local(ports.peer), admin: local(ports.admin) },
-        endpoints: EndpointsConfig { sip_database: own(), migration_management: own() },
+        listen: ListenConfig {
+            grpc: local(ports.grpc),
+            peer: local(ports.peer),
+            client: local(ports.client),
+            admin: local(ports.admin),
+        },
+        endpoints: EndpointsConfig::all_at(&own),
         database: DatabaseConfig::from_url(database),
         cache: CacheConfig::from_url(options.stores.cache.as_deref().unwrap_or("memory:")),
         ..CrossbandConfig::default()
@@ -126,6 +146,9 @@ pub(super) fn config(
     if !config.sip_database.key_file.exists() {
         sip_database::create_key_file(&config.sip_database.key_file, FIRST_KEY, &SystemRandom)?;
     }
+    config.identity_management.https_address = local(ports.https);
+    config.identity_management.issuer = Some(format!("https://127.0.0.1:{}", ports.https));
+    config.identity_management.key_file = config.sip_database.key_file.clone();
     let pseudonym_key = directory.join("audit-pseudonym.key");
     if !pseudonym_key.exists() {
         crate::files::write_secret(&pseudonym_key, &rand::rng().random::<[u8; 32]>())?;
