@@ -1,5 +1,6 @@
 //! The gRPC services of migration management: decode, call, encode, and nothing else.
 
+pub(crate) mod admission_policy;
 pub(crate) mod agreement;
 pub(crate) mod audit;
 pub(crate) mod binding;
@@ -7,6 +8,7 @@ pub(crate) mod federation;
 pub(crate) mod partner;
 pub(crate) mod permit;
 pub(crate) mod sip_authentication;
+pub(crate) mod user_migration;
 
 use mcx_runtime::error::status;
 use mcx_store::idempotency::MutatingRequest;

@@ -5,6 +5,7 @@
 //! | [`release`] | the primary's part | steps 4 to 7 |
 //! | [`admission`] | the partner's part | steps 2 to 4, 7 to 9 |
 //! | [`agreements`], [`bindings`], [`permits`] | what operators provision | pre-condition 4 |
+//! | [`provisioning`] | the migration of users between two systems | 10.17.5 |
 //! | [`peers`] | who the partners are and how they are reached | |
 //! | [`limits`] | how often a partner may ask | |
 //! | [`audit_trail`] | what is recorded | |
@@ -19,6 +20,7 @@ pub(crate) mod limits;
 pub(crate) mod mutation;
 pub(crate) mod peers;
 pub(crate) mod permits;
+pub(crate) mod provisioning;
 pub(crate) mod release;
 pub(crate) mod upkeep;
 
@@ -28,10 +30,11 @@ use mcx_store::{Database, SharedCache};
 use mcx_types::{Clock, Entity, McSystemId};
 use sip_database::client::SipAuthenticationClient;
 use tokio::sync::{Mutex, watch};
-use tokio_util::sync::CancellationToken;
 
+use crate::collaborators::Collaborators;
 use crate::config::MigrationManagementConfig;
 use crate::domain::agreement::Agreement;
+use crate::domain::allotment::VisitorDomains;
 use crate::error::Hop;
 use audit_trail::AuditTrail;
 use limits::RateLimiter;
@@ -57,8 +60,12 @@ pub(crate) struct AppParts {
     pub(crate) agreements: watch::Sender<Option<Arc<Vec<Agreement>>>>,
     /// Held while agreements are read and put in force.
     pub(crate) agreements_turn: Mutex<()>,
-    /// Cancelled when the upkeep ends; streams end with it.
-    pub(crate) ended: CancellationToken,
+    /// Counts the changes of user migrations that this replica knows of.
+    pub(crate) user_migrations: watch::Sender<u64>,
+    /// The other entities that users are provisioned with.
+    pub(crate) collaborators: Collaborators,
+    /// Where the identities of visitors live.
+    pub(crate) domains: VisitorDomains,
 }
 
 impl App {

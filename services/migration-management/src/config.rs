@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mcx_types::Violations;
+use mcx_types::{IdentityError, McSystemId, Realm, Violations};
 use serde::{Deserialize, Serialize};
+
+use crate::domain::allotment::VisitorDomains;
 
 /// Settings of the section `[migration_management]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -32,6 +34,71 @@ pub struct MigrationManagementConfig {
     pub default_limits: DefaultLimits,
     /// Where audit records go beside the database.
     pub audit: AuditConfig,
+    /// Where the identities of visitors live.
+    pub visitors: VisitorsConfig,
+    /// How the migration of users is put in place.
+    pub provisioning: ProvisioningConfig,
+}
+
+/// Where the identities live that this MC system allots to visitors.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VisitorsConfig {
+    /// The realm of their SIP identities, which the SIP core sends to migration management; absent: `visitors.` and the name of this MC
+    /// system.
+    #[schemars(with = "Option<String>")]
+    pub realm: Option<Realm>,
+    /// The domain of their MC service IDs, in which no own user has one; absent: the realm.
+    #[schemars(with = "Option<String>")]
+    pub mc_service_id_domain: Option<Realm>,
+}
+
+impl VisitorsConfig {
+    /// The domains in the MC system `own`.
+    ///
+    /// # Errors
+    /// Where the name of the MC system is too long to be given a realm below it.
+    pub fn domains(&self, own: &McSystemId) -> Result<VisitorDomains, IdentityError> {
+        let realm = match &self.realm {
+            Some(realm) => realm.clone(),
+            None => format!("visitors.{own}").parse()?,
+        };
+        let mc_service_id_domain = self.mc_service_id_domain.clone().unwrap_or_else(|| realm.clone());
+        Ok(VisitorDomains { realm, mc_service_id_domain })
+    }
+}
+
+/// How the migration of users is put in place, here and at partners.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProvisioningConfig {
+    /// How long a partner may take to take up to 500 users.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub partner_timeout: Duration,
+    /// When a step that failed is tried again for the first time; the wait doubles with each further failure.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub first_retry: Duration,
+    /// The longest wait between two attempts.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub longest_retry: Duration,
+    /// After how long another replica goes on with what this one has begun, should it have died.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub claim_lifetime: Duration,
+}
+
+impl Default for ProvisioningConfig {
+    fn default() -> Self {
+        Self {
+            partner_timeout: Duration::from_secs(10),
+            first_retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(30),
+            claim_lifetime: Duration::from_secs(60),
+        }
+    }
 }
 
 /// What a partner may ask where its agreement does not say.
@@ -67,6 +134,8 @@ impl Default for MigrationManagementConfig {
             breaker_pause: Duration::from_secs(2),
             default_limits: DefaultLimits::default(),
             audit: AuditConfig::default(),
+            visitors: VisitorsConfig::default(),
+            provisioning: ProvisioningConfig::default(),
         }
     }
 }
@@ -88,6 +157,10 @@ impl mcx_runtime::config::Settings for MigrationManagementConfig {
             ("sip_database_timeout", self.sip_database_timeout),
             ("agreement_refresh_interval", self.agreement_refresh_interval),
             ("breaker_pause", self.breaker_pause),
+            ("provisioning.partner_timeout", self.provisioning.partner_timeout),
+            ("provisioning.first_retry", self.provisioning.first_retry),
+            ("provisioning.longest_retry", self.provisioning.longest_retry),
+            ("provisioning.claim_lifetime", self.provisioning.claim_lifetime),
         ];
         for (key, duration) in durations {
             if duration.is_zero() {

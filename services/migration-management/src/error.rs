@@ -100,6 +100,40 @@ pub enum Error {
         /// Who did not answer.
         hop: Hop,
     },
+    /// No user migration has this identifier.
+    #[error("no user migration has this identifier")]
+    UserMigrationNotFound(Uuid),
+    /// No request for user migrations has this identifier.
+    #[error("no request for user migrations has this identifier")]
+    UserMigrationRequestNotFound(Uuid),
+    /// A user migration keeps the binding or permit.
+    #[error("the user migration {0} keeps it: revoke that")]
+    KeptByUserMigration(Uuid),
+    /// There is no admission policy for this MC system.
+    #[error("there is no admission policy for {0}")]
+    AdmissionPolicyNotFound(McSystemId),
+    /// The partner MC system did not answer in time.
+    #[error("{} did not answer in time", hop.mc_system_id)]
+    PartnerUnreachable {
+        /// Who did not answer.
+        hop: Hop,
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// Another entity of this MC system did not answer in time.
+    #[error("{} did not answer in time", hop.entity)]
+    EntityUnreachable {
+        /// Who did not answer.
+        hop: Hop,
+    },
+    /// Another entity of this MC system refused what a user migration needs.
+    #[error("{} refuses: {peer_reason}", hop.entity)]
+    EntityRefused {
+        /// Who refuses.
+        hop: Hop,
+        /// The reason that it gave.
+        peer_reason: String,
+    },
     /// The database is away.
     #[error("the database is away")]
     StoreUnavailable,
@@ -126,6 +160,13 @@ impl Error {
             Self::PrimarySystemUnreachable { .. } => ErrorReason::PrimarySystemUnreachable,
             Self::PrimarySystemAnswerInvalid { .. } => ErrorReason::PrimarySystemAnswerInvalid,
             Self::SipDatabaseUnreachable { .. } => ErrorReason::SipDatabaseUnreachable,
+            Self::UserMigrationNotFound(_) => ErrorReason::UserMigrationUnknown,
+            Self::UserMigrationRequestNotFound(_) => ErrorReason::UserMigrationRequestUnknown,
+            Self::KeptByUserMigration(_) => ErrorReason::KeptByUserMigration,
+            Self::AdmissionPolicyNotFound(_) => ErrorReason::AdmissionPolicyUnknown,
+            Self::PartnerUnreachable { .. } => ErrorReason::PartnerUnreachable,
+            Self::EntityUnreachable { .. } => ErrorReason::EntityUnreachable,
+            Self::EntityRefused { .. } => ErrorReason::EntityRefused,
             Self::StoreUnavailable => ErrorReason::StoreUnavailable,
             Self::Internal(_) => ErrorReason::Internal,
         }
@@ -164,9 +205,12 @@ impl ErrorFacts for Error {
     fn code(&self) -> Code {
         match self.error_reason() {
             ErrorReason::InvalidRequest | ErrorReason::VectorCountExceeded => Code::InvalidArgument,
-            ErrorReason::BindingUnknown | ErrorReason::PermitUnknown | ErrorReason::UserUnknownAtPrimary => {
-                Code::NotFound
-            }
+            ErrorReason::BindingUnknown
+            | ErrorReason::PermitUnknown
+            | ErrorReason::UserMigrationUnknown
+            | ErrorReason::UserMigrationRequestUnknown
+            | ErrorReason::AdmissionPolicyUnknown
+            | ErrorReason::UserUnknownAtPrimary => Code::NotFound,
             ErrorReason::AgreementUnknown if matches!(self, Self::AgreementNotFound(_)) => Code::NotFound,
             ErrorReason::NotAgreed | ErrorReason::MigrationNotPermitted => Code::PermissionDenied,
             ErrorReason::RateLimited => Code::ResourceExhausted,
@@ -175,6 +219,8 @@ impl ErrorFacts for Error {
             ErrorReason::PrimarySystemUnreachable
             | ErrorReason::PrimarySystemAnswerInvalid
             | ErrorReason::SipDatabaseUnreachable
+            | ErrorReason::PartnerUnreachable
+            | ErrorReason::EntityUnreachable
             | ErrorReason::StoreUnavailable => Code::Unavailable,
             ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
             _ => Code::FailedPrecondition,
@@ -197,10 +243,20 @@ impl ErrorFacts for Error {
             Self::AgreementNotFound(id) | Self::AgreementInUse(id) => vec![("mc_system_id", id.to_string())],
             Self::IdentityTaken { constraint } => vec![("constraint", constraint.clone())],
             Self::RequestIdReused(id) => vec![("request_id", id.to_string())],
-            Self::UserUnknownAtPrimary { hop } | Self::PrimarySystemUnreachable { hop, .. } => {
-                hop_metadata(hop)
+            Self::UserUnknownAtPrimary { hop }
+            | Self::PrimarySystemUnreachable { hop, .. }
+            | Self::PartnerUnreachable { hop, .. } => hop_metadata(hop),
+            Self::SipDatabaseUnreachable { hop } | Self::EntityUnreachable { hop } => {
+                vec![("hop", hop.to_string())]
             }
-            Self::SipDatabaseUnreachable { hop } => vec![("hop", hop.to_string())],
+            Self::EntityRefused { hop, peer_reason } => {
+                vec![("hop", hop.to_string()), ("peer_reason", peer_reason.clone())]
+            }
+            Self::UserMigrationNotFound(id) | Self::KeptByUserMigration(id) => {
+                vec![("migration_id", id.to_string())]
+            }
+            Self::UserMigrationRequestNotFound(id) => vec![("user_migration_request_id", id.to_string())],
+            Self::AdmissionPolicyNotFound(id) => vec![("mc_system_id", id.to_string())],
             Self::PartnerRefusedUs { hop, peer_reason } => {
                 with(hop_metadata(hop), ("peer_reason", peer_reason.clone()))
             }
@@ -214,8 +270,11 @@ impl ErrorFacts for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::PrimarySystemUnreachable { retry_after, .. } => Some(*retry_after),
-            Self::SipDatabaseUnreachable { .. } | Self::StoreUnavailable => Some(RETRY_AFTER),
+            Self::PrimarySystemUnreachable { retry_after, .. }
+            | Self::PartnerUnreachable { retry_after, .. } => Some(*retry_after),
+            Self::SipDatabaseUnreachable { .. } | Self::EntityUnreachable { .. } | Self::StoreUnavailable => {
+                Some(RETRY_AFTER)
+            }
             Self::Refused(Refusal::RateLimited { .. }) => Some(Duration::from_secs(60)),
             _ => None,
         }

@@ -7,6 +7,7 @@
 mod api;
 mod app;
 pub mod client;
+pub mod collaborators;
 pub mod config;
 pub mod domain;
 mod error;
@@ -16,6 +17,7 @@ mod wire;
 use std::sync::Arc;
 
 use mcx_federation::{BreakerSettings, Dialer, Listener, TrustBundles};
+use mcx_proto::migration::v1::admission_policy_service_server::AdmissionPolicyServiceServer;
 use mcx_proto::migration::v1::agreement_service_server::AgreementServiceServer;
 use mcx_proto::migration::v1::audit_service_server::AuditServiceServer;
 use mcx_proto::migration::v1::binding_service_server::BindingServiceServer;
@@ -23,20 +25,21 @@ use mcx_proto::migration::v1::federation_service_server::FederationServiceServer
 use mcx_proto::migration::v1::partner_service_server::PartnerServiceServer;
 use mcx_proto::migration::v1::permit_service_server::PermitServiceServer;
 use mcx_proto::migration::v1::sip_authentication_service_server::SipAuthenticationServiceServer;
+use mcx_proto::migration::v1::user_migration_service_server::UserMigrationServiceServer;
 use mcx_runtime::limited;
 use mcx_runtime::readiness::Readiness;
 use mcx_runtime::server::{Server, ServerConfig};
 use mcx_store::{CacheConfig, Database, OpenError, SharedCache};
-use mcx_types::{Clock, McSystemId};
+use mcx_types::{Clock, IdentityError, McSystemId};
 use sip_database::client::SipAuthenticationClient;
 use tokio::sync::{Mutex, watch};
-use tokio_util::sync::CancellationToken;
 
 use app::audit_trail::AuditTrail;
 pub use app::audit_trail::AuditTrailError;
 use app::limits::RateLimiter;
 use app::peers::Peers;
 use app::{App, AppParts};
+use collaborators::Collaborators;
 use config::MigrationManagementConfig;
 pub use error::{Error, Hop};
 pub use store::SCHEMA;
@@ -51,6 +54,8 @@ pub struct Dependencies {
     pub cache: SharedCache,
     /// The own SIP database.
     pub sip_database: SipAuthenticationClient,
+    /// The other entities of this MC system that users are provisioned with.
+    pub collaborators: Collaborators,
     /// Opens channels to partners.
     pub dialer: Dialer,
     /// Whom the peer listener and the dialer believe; kept in step with the agreements from here.
@@ -68,6 +73,9 @@ pub enum BuildError {
     /// The in-process cache cannot be opened.
     #[error(transparent)]
     Cache(#[from] OpenError),
+    /// The name of this MC system leaves no room for a visitor realm below it: one has to be configured.
+    #[error("no visitor realm can be made: {0}")]
+    VisitorRealm(#[from] IdentityError),
 }
 
 /// Migration management as a part of a server.
@@ -88,7 +96,9 @@ impl Service {
         config: MigrationManagementConfig,
         dependencies: Dependencies,
     ) -> Result<Self, BuildError> {
-        let Dependencies { own, database, cache, sip_database, dialer, bundles, clock } = dependencies;
+        let Dependencies { own, database, cache, sip_database, collaborators, dialer, bundles, clock } =
+            dependencies;
+        let domains = config.visitors.domains(&own)?;
         let breaker =
             BreakerSettings { failures_to_open: config.breaker_failures, open_for: config.breaker_pause };
         let own_cache = SharedCache::open(&CacheConfig::from_url("memory:"), own.as_str())?;
@@ -108,7 +118,9 @@ impl Service {
             clock,
             agreements: watch::Sender::new(None),
             agreements_turn: Mutex::default(),
-            ended: CancellationToken::new(),
+            user_migrations: watch::Sender::new(0),
+            collaborators,
+            domains,
         });
         Ok(Self { app, readiness: Readiness::new(Self::NAME) })
     }
@@ -124,6 +136,9 @@ impl Service {
         let sip = SipAuthenticationServiceServer::new(api::sip_authentication::SipAuthenticationApi(app()));
         let federation = FederationServiceServer::new(api::federation::FederationApi(app()));
         let partner = PartnerServiceServer::new(api::partner::PartnerApi(app()));
+        let user_migration = UserMigrationServiceServer::new(api::user_migration::UserMigrationApi(app()));
+        let admission_policy =
+            AdmissionPolicyServiceServer::new(api::admission_policy::AdmissionPolicyApi(app()));
         server
             .file_descriptor_set(mcx_proto::FILE_DESCRIPTOR_SET)
             .add_service(Listener::Internal, limited!(binding, config), &self.readiness)
@@ -132,6 +147,8 @@ impl Service {
             .add_service(Listener::Internal, limited!(audit, config), &self.readiness)
             .add_service(Listener::Internal, limited!(sip, config), &self.readiness)
             .add_service(Listener::Internal, limited!(partner, config), &self.readiness)
+            .add_service(Listener::Internal, limited!(user_migration, config), &self.readiness)
+            .add_service(Listener::Internal, limited!(admission_policy, config), &self.readiness)
             .add_service(Listener::Peer, limited!(federation, config), &self.readiness)
     }
 
@@ -145,10 +162,7 @@ impl Service {
     pub fn upkeep(&self) -> impl Future<Output = ()> + Send + 'static {
         let app = self.app.clone();
         let readiness = self.readiness.clone();
-        async move {
-            let _ended = app.ended.clone().drop_guard();
-            app.upkeep(&readiness).await;
-        }
+        async move { app.upkeep(&readiness).await }
     }
 }
 

@@ -5,13 +5,19 @@
 //! | [`agreements`] | `agreement` |
 //! | [`bindings`] | `binding`, `binding_partner_impu` |
 //! | [`permits`] | `permit` |
+//! | [`user_migrations`] | `user_migration` |
+//! | [`ue_configurations`] | `partner_ue_configuration` |
+//! | [`admission_policies`] | `admission_policy` |
 //! | [`audit_records`] | `audit_record` |
 
+pub(crate) mod admission_policies;
 pub(crate) mod agreements;
 pub(crate) mod audit_records;
 pub(crate) mod bindings;
 pub(crate) mod columns;
 pub(crate) mod permits;
+pub(crate) mod ue_configurations;
+pub(crate) mod user_migrations;
 
 use mcx_store::Schema;
 use mcx_types::Timestamp;

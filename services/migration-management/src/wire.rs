@@ -1,10 +1,13 @@
 //! Between the messages of `mcx.migration.v1` and the domain. Decoding collects all violations; encoding cannot fail.
 
+pub(crate) mod admission_policy;
 pub(crate) mod agreement;
 pub(crate) mod audit;
 pub(crate) mod binding;
 pub(crate) mod partner;
 pub(crate) mod permit;
+pub(crate) mod user_migration;
+pub(crate) mod user_migration_exchange;
 
 use mcx_types::{Timestamp, Validity, Violations};
 use uuid::Uuid;

@@ -25,9 +25,11 @@ impl AuditService for AuditApi {
         let peer = wire::optional(&mut violations, "peer_mc_system_id", &request.peer_mc_system_id);
         let primary_impi = wire::optional(&mut violations, "primary_impi", &request.primary_impi);
         let decision = wire::audit::decision(&mut violations, request.decision);
-        let (((limit, peer), primary_impi), decision) =
-            violations.finish(limit.zip(peer).zip(primary_impi).zip(decision)).map_err(refuse)?;
-        let filter = AuditFilter { peer, primary_impi, decision };
+        let migration_id = wire::optional(&mut violations, "migration_id", &request.migration_id);
+        let ((((limit, peer), primary_impi), decision), migration_id) = violations
+            .finish(limit.zip(peer).zip(primary_impi).zip(decision).zip(migration_id))
+            .map_err(refuse)?;
+        let filter = AuditFilter { peer, primary_impi, decision, migration_id };
         let before = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
         let page = audit_records::list(&self.0.database, &filter, before, limit).await.map_err(refuse)?;
         Ok(Response::new(proto::ListAuditRecordsResponse {

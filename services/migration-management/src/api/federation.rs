@@ -1,4 +1,4 @@
-//! `mcx.migration.v1.FederationService`: TS 23.280 10.1.6.2 steps 4 and 7, on the peer listener.
+//! `mcx.migration.v1.FederationService`: TS 23.280 10.1.6.2 steps 4 and 7 and 10.17.5, on the peer listener.
 
 use mcx_proto::migration::v1 as proto;
 use mcx_proto::migration::v1::federation_service_server::FederationService;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::refuse;
 use crate::app::App;
+use crate::app::provisioning::Decider;
 use crate::app::release::{Asked, PartnerRequest};
 use crate::domain::release::ReleaseRequest;
 use crate::wire;
@@ -107,5 +108,31 @@ impl FederationService for FederationApi {
             primary_identities: Some(primary_identities.into()),
             authentication_information: Some(information.into()),
         }))
+    }
+
+    async fn offer_user_migrations(
+        &self,
+        request: Request<proto::OfferUserMigrationsRequest>,
+    ) -> Result<Response<proto::OfferUserMigrationsResponse>, Status> {
+        let context = CallContext::of(&request)?;
+        let decider = Decider::of(&context)?;
+        let mut violations = Violations::new();
+        let offers = wire::user_migration_exchange::offers(&mut violations, request.into_inner().offers);
+        let offers = violations.finish(offers).map_err(refuse)?;
+        let primary = context.caller.mc_system_id().clone();
+        self.0.take_offers(primary, offers, &decider).await.map(Response::new).map_err(refuse)
+    }
+
+    async fn report_user_migrations(
+        &self,
+        request: Request<proto::ReportUserMigrationsRequest>,
+    ) -> Result<Response<proto::ReportUserMigrationsResponse>, Status> {
+        let context = CallContext::of(&request)?;
+        let decider = Decider::of(&context)?;
+        let mut violations = Violations::new();
+        let reports = wire::user_migration_exchange::reports(&mut violations, request.into_inner());
+        let (reports, configuration) = violations.finish(reports).map_err(refuse)?;
+        let peer = context.caller.mc_system_id().clone();
+        self.0.take_reports(peer, reports, configuration, &decider).await.map(Response::new).map_err(refuse)
     }
 }

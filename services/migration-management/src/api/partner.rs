@@ -4,6 +4,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use mcx_proto::migration::v1 as proto;
 use mcx_proto::migration::v1::partner_service_server::PartnerService;
+use mcx_runtime::CallContext;
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
@@ -18,9 +19,10 @@ impl PartnerService for PartnerApi {
 
     async fn watch_partners(
         &self,
-        _request: Request<proto::WatchPartnersRequest>,
+        request: Request<proto::WatchPartnersRequest>,
     ) -> Result<Response<Self::WatchPartnersStream>, Status> {
-        let snapshots = self.0.watch_agreements();
+        let shutdown = CallContext::of(&request)?.shutdown;
+        let snapshots = self.0.watch_agreements().take_until(shutdown.cancelled_owned());
         Ok(Response::new(snapshots.map(|agreements| Ok(wire::partner::encode(&agreements))).boxed()))
     }
 }

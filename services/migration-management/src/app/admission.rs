@@ -169,6 +169,7 @@ impl App {
                 vector_count: 0,
                 transaction_id: Some(transaction_id),
                 trace_id: current_trace_id(),
+                user_migration: None,
             })
             .await
     }

@@ -14,7 +14,7 @@ use super::App;
 use super::mutation::{Begun, begin};
 use crate::domain::agreement::Agreement;
 use crate::error::Error;
-use crate::store::{Page, Stored, agreements};
+use crate::store::{Page, Stored, agreements, user_migrations};
 use crate::wire;
 
 /// Where replicas tell each other that agreements have changed.
@@ -86,6 +86,10 @@ impl App {
             Begun::Answered(response) => return Ok(response),
             Begun::Granted(mutation) => mutation,
         };
+        agreements::lock(&mut mutation.transaction, &partner).await?;
+        if user_migrations::is_active_with(&mut mutation.transaction, &partner).await? {
+            return Err(Error::AgreementInUse(partner));
+        }
         let deleted = agreements::delete(&mut mutation.transaction, &partner, version).await;
         let deleted = deleted.map_err(|error| match error {
             StoreError::ForeignKeyViolation { .. } => Error::AgreementInUse(partner.clone()),
@@ -129,10 +133,10 @@ impl App {
         Ok(())
     }
 
-    /// All agreements as they are, as soon as they were read once, and again after each change. Ends with the upkeep.
+    /// All agreements as they are, as soon as they were read once, and again after each change.
     pub(crate) fn watch_agreements(&self) -> impl Stream<Item = Arc<Vec<Agreement>>> + Send + use<> {
         let changes = WatchStream::new(self.agreements.subscribe());
-        changes.filter_map(std::future::ready).take_until(self.ended.clone().cancelled_owned())
+        changes.filter_map(std::future::ready)
     }
 }
 

@@ -43,6 +43,7 @@ pub enum AuditTrailError {
 #[derive(Clone)]
 pub(crate) struct AuditTrail {
     commits: Arc<GroupCommit<AuditRecord, (), StoreError>>,
+    lines: Option<Arc<JsonLines>>,
 }
 
 impl AuditTrail {
@@ -55,9 +56,10 @@ impl AuditTrail {
             (Some(lines), Some(key)) => Some(Arc::new(JsonLines::open(lines, key).await?)),
             _ => None,
         };
+        let of_flush = lines.clone();
         let flush = move |records: Vec<AuditRecord>| {
             let database = database.clone();
-            let lines = lines.clone();
+            let lines = of_flush.clone();
             async move {
                 audit_records::append(&database, &records).await?;
                 if let Some(lines) = &lines {
@@ -67,24 +69,36 @@ impl AuditTrail {
             }
         };
         let commits = GroupCommit::start("audit_record", GroupCommitConfig::default(), flush);
-        Ok(Self { commits: Arc::new(commits) })
+        Ok(Self { commits: Arc::new(commits), lines })
+    }
+
+    /// Copies records that became durable with what they tell of to the file of JSON lines.
+    pub(crate) async fn copy(&self, records: &[AuditRecord]) {
+        records.iter().for_each(count);
+        if let Some(lines) = &self.lines {
+            lines.append(records).await;
+        }
     }
 
     /// Records a decision; it is durable when this returns.
     pub(crate) async fn record(&self, record: AuditRecord) -> Result<(), Error> {
-        metrics::counter!(
-            "mcx_migration_management_decisions_total",
-            "partner" => record.peer.as_ref().map_or_else(String::new, ToString::to_string),
-            "role" => record.role.as_str(),
-            "decision" => record.decision.as_str(),
-            "reason" => record.reason.unwrap_or_default()
-        )
-        .increment(1);
+        count(&record);
         self.commits.submit(record).await.map_err(|error| match error {
             GroupCommitError::Flush(error) => error.into(),
             other => Error::Internal(other.to_string()),
         })
     }
+}
+
+fn count(record: &AuditRecord) {
+    metrics::counter!(
+        "mcx_migration_management_decisions_total",
+        "partner" => record.peer.as_ref().map_or_else(String::new, ToString::to_string),
+        "role" => record.role.as_str(),
+        "decision" => record.decision.as_str(),
+        "reason" => record.reason.unwrap_or_default()
+    )
+    .increment(1);
 }
 
 /// The copy of the trail for collectors of logs. The database is the trail itself: a line that cannot be written is logged and counted,
@@ -141,6 +155,9 @@ impl JsonLines {
             "vector_count": record.vector_count,
             "transaction_id": record.transaction_id.map(|id| id.to_string()),
             "trace_id": record.trace_id,
+            "migration_id": record.user_migration.as_ref().map(|of| of.migration_id.to_string()),
+            "decided_by": record.user_migration.as_ref().map(|of| of.decided_by.as_str()),
+            "cause": record.user_migration.as_ref().map(|of| of.cause.as_str()),
         })
     }
 

@@ -7,7 +7,7 @@ use mcx_types::{Impi, McSystemId};
 use uuid::Uuid;
 
 use super::App;
-use super::mutation::{Begun, begin};
+use super::mutation::{Begun, Mutation, begin};
 use crate::domain::binding::{Binding, BindingTerms};
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
@@ -74,12 +74,12 @@ impl App {
             Begun::Answered(response) => return Ok(response),
             Begun::Granted(mutation) => mutation,
         };
+        check_by_hand(&mut mutation, id).await?;
         let updated = bindings::update(&mut mutation.transaction, id, &terms, version, now)
             .await
             .map_err(|error| of_binding(error, &terms))?;
         let Some(binding) = updated else {
-            let exists = bindings::exists(&mut mutation.transaction, id).await?;
-            return Err(if exists { Error::EtagMismatch } else { Error::BindingNotFound(id) });
+            return Err(Error::EtagMismatch);
         };
         let response = proto::UpdateBindingResponse { binding: Some(wire::binding::encode(&binding)) };
         mutation.commit(&response).await?;
@@ -96,13 +96,22 @@ impl App {
             Begun::Answered(response) => return Ok(response),
             Begun::Granted(mutation) => mutation,
         };
+        check_by_hand(&mut mutation, id).await?;
         if !bindings::delete(&mut mutation.transaction, id, version).await? {
-            let exists = bindings::exists(&mut mutation.transaction, id).await?;
-            return Err(if exists { Error::EtagMismatch } else { Error::BindingNotFound(id) });
+            return Err(Error::EtagMismatch);
         }
         let response = proto::DeleteBindingResponse {};
         mutation.commit(&response).await?;
         Ok(response)
+    }
+}
+
+/// Whether the binding is there and an operator's to change: one that a user migration keeps would differ from what the other system has.
+async fn check_by_hand(mutation: &mut Mutation, id: Uuid) -> Result<(), Error> {
+    match bindings::kept_by(&mut mutation.transaction, id).await? {
+        None => Err(Error::BindingNotFound(id)),
+        Some(None) => Ok(()),
+        Some(Some(migration)) => Err(Error::KeptByUserMigration(migration)),
     }
 }
 

@@ -6,7 +6,7 @@ use mcx_store::idempotency::MutatingRequest;
 use uuid::Uuid;
 
 use super::App;
-use super::mutation::{Begun, begin};
+use super::mutation::{Begun, Mutation, begin};
 use crate::domain::permit::{Permit, PermitTerms};
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
@@ -58,12 +58,12 @@ impl App {
             Begun::Answered(response) => return Ok(response),
             Begun::Granted(mutation) => mutation,
         };
+        check_by_hand(&mut mutation, id).await?;
         let updated = permits::update(&mut mutation.transaction, id, &terms, version, now)
             .await
             .map_err(|error| of_permit(error, &terms))?;
         let Some(permit) = updated else {
-            let exists = permits::exists(&mut mutation.transaction, id).await?;
-            return Err(if exists { Error::EtagMismatch } else { Error::PermitNotFound(id) });
+            return Err(Error::EtagMismatch);
         };
         let response = proto::UpdatePermitResponse { permit: Some(wire::permit::encode(&permit)) };
         mutation.commit(&response).await?;
@@ -80,13 +80,22 @@ impl App {
             Begun::Answered(response) => return Ok(response),
             Begun::Granted(mutation) => mutation,
         };
+        check_by_hand(&mut mutation, id).await?;
         if !permits::delete(&mut mutation.transaction, id, version).await? {
-            let exists = permits::exists(&mut mutation.transaction, id).await?;
-            return Err(if exists { Error::EtagMismatch } else { Error::PermitNotFound(id) });
+            return Err(Error::EtagMismatch);
         }
         let response = proto::DeletePermitResponse {};
         mutation.commit(&response).await?;
         Ok(response)
+    }
+}
+
+/// Whether the permit is there and an operator's to change: one that a user migration keeps would differ from what the other system has.
+async fn check_by_hand(mutation: &mut Mutation, id: Uuid) -> Result<(), Error> {
+    match permits::kept_by(&mut mutation.transaction, id).await? {
+        None => Err(Error::PermitNotFound(id)),
+        Some(None) => Ok(()),
+        Some(Some(migration)) => Err(Error::KeptByUserMigration(migration)),
     }
 }
 

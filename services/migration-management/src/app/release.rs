@@ -188,6 +188,7 @@ impl App {
                 vector_count: u32::from(error.is_none()),
                 transaction_id: Some(request.transaction_id),
                 trace_id: current_trace_id(),
+                user_migration: None,
             })
             .await
     }

@@ -1,4 +1,4 @@
-//! What is done beside the requests: partners are kept in step with the agreements, dependencies are watched, old answers are forgotten.
+//! What is done beside the requests: user migrations go on, partners are kept in step with the agreements, dependencies are watched, old answers are forgotten.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -24,7 +24,9 @@ impl App {
         tokio::join!(
             self.watch_dependencies(readiness),
             self.follow_agreements(readiness),
-            self.forget_requests()
+            self.forget_requests(),
+            self.follow_user_migrations(),
+            self.reconcile_user_migrations()
         );
     }
 

@@ -1,4 +1,4 @@
-//! The typed client of a partner's migration management: asks it, as primary, for vectors of its users.
+//! The typed client of the migration management of another MC system: asks it for vectors of its users, and tells it of user migrations.
 
 use std::time::Duration;
 
@@ -75,6 +75,26 @@ impl FederationClient {
                 )
             }
         })
+    }
+
+    /// TS 23.280 10.17.5 step 2: asks a partner to let users in.
+    pub(crate) async fn offer_user_migrations(
+        mut self,
+        offers: Vec<proto::UserMigrationOffer>,
+    ) -> Result<Vec<proto::UserMigrationReportResult>, Status> {
+        let mut request = Request::new(proto::OfferUserMigrationsRequest { offers });
+        request.set_timeout(self.timeout);
+        Ok(self.inner.offer_user_migrations(request).await?.into_inner().results)
+    }
+
+    /// TS 23.280 10.17.5 step 4: tells the other MC system what became of users.
+    pub(crate) async fn report_user_migrations(
+        mut self,
+        reports: proto::ReportUserMigrationsRequest,
+    ) -> Result<Vec<proto::UserMigrationReportResult>, Status> {
+        let mut request = Request::new(reports);
+        request.set_timeout(self.timeout);
+        Ok(self.inner.report_user_migrations(request).await?.into_inner().results)
     }
 }
 

@@ -1,10 +1,10 @@
-//! What is recorded of each release and refusal. No key, no vector and no token is part of it.
+//! What is recorded of each release, refusal and decision. No key, no vector and no token is part of it.
 
 use mcx_aka::digest::DigestAlgorithm;
 use mcx_types::{McSystemId, Timestamp};
 use uuid::Uuid;
 
-/// One release or refusal.
+/// One release, refusal or decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
     /// The identifier, which grows with time (UUID version 7).
@@ -35,12 +35,25 @@ pub struct AuditRecord {
     pub transaction_id: Option<Uuid>,
     /// The trace that the request belongs to, in hexadecimal; empty: none.
     pub trace_id: String,
+    /// What was decided on a user migration; `None` where the record is of something else.
+    pub user_migration: Option<AuditedUserMigration>,
+}
+
+/// What is recorded of a decision on a user migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedUserMigration {
+    /// Which.
+    pub migration_id: Uuid,
+    /// Who decided, as a SPIFFE ID.
+    pub decided_by: String,
+    /// What they gave as the cause.
+    pub cause: String,
 }
 
 macro_rules! stored_names {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
@@ -65,6 +78,16 @@ stored_names! {
         GetSipAuthenticationInformation = "GET_SIP_AUTHENTICATION_INFORMATION",
         /// A resynchronisation.
         Resynchronise = "RESYNCHRONISE",
+        /// That a user may migrate.
+        RequestUserMigration = "REQUEST_USER_MIGRATION",
+        /// Whether a user is let in, TS 23.280 10.17.5.
+        AdmitUserMigration = "ADMIT_USER_MIGRATION",
+        /// That a user may no longer migrate.
+        RevokeUserMigration = "REVOKE_USER_MIGRATION",
+        /// Everything is in place here.
+        CompleteUserMigration = "COMPLETE_USER_MIGRATION",
+        /// Nothing is left in place here.
+        CompleteRevocation = "COMPLETE_REVOCATION",
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Binding {
     pub id: Uuid,
     /// What is bound.
     pub terms: BindingTerms,
+    /// The user migration that made it and keeps it; `None`: an operator did.
+    pub kept_by: Option<Uuid>,
 }
 
 /// What a binding says, apart from who it is.

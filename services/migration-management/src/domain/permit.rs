@@ -13,6 +13,8 @@ pub struct Permit {
     pub id: Uuid,
     /// What is permitted.
     pub terms: PermitTerms,
+    /// The user migration that made it and keeps it; `None`: an operator did.
+    pub kept_by: Option<Uuid>,
 }
 
 /// What a permit says, apart from who it is.

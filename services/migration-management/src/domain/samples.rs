@@ -1,12 +1,13 @@
 //! One visitor, as the tests know her: alice of alpha.example, who migrates to bravo.example.
 
-use mcx_types::{SipIdentities, Validity};
+use mcx_types::{McService, SipIdentities, Timestamp, Validity};
 use uuid::Uuid;
 
 use super::agreement::{Agreement, AgreementLimits, AgreementState, PartnerCapability};
 use super::binding::{Binding, BindingTerms, SignallingAccess, UseState};
 use super::permit::{Permit, PermitTerms};
 use super::release::ReleaseRequest;
+use super::user_migration::{Grant, MigrationRole, Progress, UserMigration, UserMigrationState};
 
 pub(crate) fn primary_identities() -> SipIdentities {
     SipIdentities {
@@ -38,6 +39,7 @@ pub(crate) fn agreement(partner: &str) -> Agreement {
 pub(crate) fn binding() -> Binding {
     Binding {
         id: Uuid::from_u128(7),
+        kept_by: None,
         terms: BindingTerms {
             partner_identities: partner_identities(),
             primary_identities: primary_identities(),
@@ -52,6 +54,7 @@ pub(crate) fn binding() -> Binding {
 pub(crate) fn permit() -> Permit {
     Permit {
         id: Uuid::from_u128(8),
+        kept_by: None,
         terms: PermitTerms {
             primary_impi: primary_identities().impi,
             partner: "bravo.example".parse().unwrap(),
@@ -68,5 +71,35 @@ pub(crate) fn release_request() -> ReleaseRequest {
         primary_identities: primary_identities(),
         partner_impi: partner_identities().impi,
         vector_count: 1,
+    }
+}
+
+pub(crate) fn user_migration(role: MigrationRole, state: UserMigrationState) -> UserMigration {
+    let then = Timestamp::from_micros(50);
+    UserMigration {
+        id: Uuid::from_u128(9),
+        request_id: Uuid::from_u128(10),
+        role,
+        peer: "bravo.example".parse().unwrap(),
+        mc_id: None,
+        primary_issuer: None,
+        primary_subject: "5f2c".parse().unwrap(),
+        primary_identities: primary_identities(),
+        primary_mc_service_ids: [(McService::Ptt, "sip:alice@alpha.example".parse().unwrap())].into(),
+        grant: None,
+        valid_until: None,
+        progress: Progress::beginning(state, None, then),
+        created_at: then,
+        updated_at: then,
+    }
+}
+
+pub(crate) fn grant() -> Grant {
+    Grant {
+        visitor_identities: partner_identities(),
+        mc_service_ids: [(McService::Ptt, "sip:alice.alpha@visitors.bravo.example".parse().unwrap())].into(),
+        scopes: vec!["3gpp:mc:ptt_service".to_owned()],
+        granted_group_ids: Vec::new(),
+        ue_configuration: None,
     }
 }

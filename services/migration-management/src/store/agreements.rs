@@ -224,6 +224,20 @@ pub(crate) async fn delete(
     Ok(removed == 1)
 }
 
+/// The agreement, which nobody else locks until the transaction ends: what one MC system asks and what is decided on it is done one after
+/// the other, in every replica.
+pub(crate) async fn lock(
+    transaction: &mut Transaction,
+    partner: &McSystemId,
+) -> Result<Option<Agreement>, StoreError> {
+    let sql = transaction.engine().dialect(
+        "SELECT * FROM agreement WHERE partner_mc_system_id = $1 FOR NO KEY UPDATE",
+        "SELECT * FROM agreement WHERE partner_mc_system_id = $1",
+    );
+    let row: Option<Row> = transaction.statement(sql).bind(partner.as_str()).fetch_optional().await?;
+    row.map(|row| Stored::try_from(row).map(|stored| stored.value)).transpose()
+}
+
 /// Whether the agreement is there, whatever its version.
 pub(crate) async fn exists(transaction: &mut Transaction, partner: &McSystemId) -> Result<bool, StoreError> {
     let row: Option<(i64,)> = transaction

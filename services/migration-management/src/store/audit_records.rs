@@ -1,12 +1,13 @@
 //! Audit records in the database: appended in batches, read in pages, never changed.
 
-use mcx_store::{Database, StoreError};
+use mcx_store::{Database, StoreError, Transaction};
 use mcx_types::{Impi, McSystemId, Timestamp};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::Page;
 use super::columns::{corrupt, parse};
-use crate::domain::audit::{AuditDecision, AuditRecord, AuditRole, AuditedAction};
+use crate::domain::audit::{AuditDecision, AuditRecord, AuditRole, AuditedAction, AuditedUserMigration};
 use crate::error::reason_by_name;
 
 #[derive(sqlx::FromRow)]
@@ -25,6 +26,9 @@ struct Row {
     vector_count: i64,
     transaction_id: Option<String>,
     trace_id: String,
+    migration_id: Option<String>,
+    decided_by: Option<String>,
+    cause: Option<String>,
 }
 
 impl TryFrom<Row> for AuditRecord {
@@ -49,30 +53,46 @@ impl TryFrom<Row> for AuditRecord {
             vector_count: u32::try_from(row.vector_count).map_err(|_| corrupt("vector_count"))?,
             transaction_id: row.transaction_id.map(|id| parse("transaction_id", &id)).transpose()?,
             trace_id: row.trace_id,
+            user_migration: match (row.migration_id, row.decided_by) {
+                (Some(id), Some(decided_by)) => Some(AuditedUserMigration {
+                    migration_id: parse("migration_id", &id)?,
+                    decided_by,
+                    cause: row.cause.unwrap_or_default(),
+                }),
+                _ => None,
+            },
         })
     }
 }
 
 /// Writes records; they are durable when this returns.
 pub(crate) async fn append(database: &Database, records: &[AuditRecord]) -> Result<(), StoreError> {
-    let rows: Vec<serde_json::Value> = records.iter().map(to_json).collect();
-    // One parameter for any number of rows; the two engines read a JSON array as rows each in its own way.
-    database
-        .statement(database.dialect(
-            "INSERT INTO audit_record SELECT * FROM json_to_recordset($1::json) AS row(\
-             audit_record_id TEXT, decided_at BIGINT, action TEXT, decision TEXT, reason TEXT, role TEXT, \
-             peer_mc_system_id TEXT, peer_certificate_sha256 TEXT, primary_impi TEXT, partner_impi TEXT, scheme TEXT, \
-             vector_count BIGINT, transaction_id TEXT, trace_id TEXT)",
-            "INSERT INTO audit_record SELECT \
-             value->>'audit_record_id', value->>'decided_at', value->>'action', value->>'decision', value->>'reason', \
-             value->>'role', value->>'peer_mc_system_id', value->>'peer_certificate_sha256', value->>'primary_impi', \
-             value->>'partner_impi', value->>'scheme', value->>'vector_count', value->>'transaction_id', value->>'trace_id' \
-             FROM json_each($1)",
-        ))
-        .bind(serde_json::Value::from(rows).to_string())
-        .execute()
-        .await?;
-    Ok(())
+    let sql = database.dialect(APPEND_POSTGRES, APPEND_SQLITE);
+    database.statement(sql).bind(rows(records)).execute().await.map(drop)
+}
+
+/// Writes records together with what they tell of; they are durable when the transaction is.
+pub(crate) async fn append_in(
+    transaction: &mut Transaction,
+    records: &[AuditRecord],
+) -> Result<(), StoreError> {
+    let sql = transaction.engine().dialect(APPEND_POSTGRES, APPEND_SQLITE);
+    transaction.statement(sql).bind(rows(records)).execute().await.map(drop)
+}
+
+/// One parameter for any number of rows; the two engines read a JSON array as rows each in its own way.
+const APPEND_POSTGRES: &str = "INSERT INTO audit_record SELECT * FROM json_to_recordset($1::json) AS row(\
+     audit_record_id TEXT, decided_at BIGINT, action TEXT, decision TEXT, reason TEXT, role TEXT, \
+     peer_mc_system_id TEXT, peer_certificate_sha256 TEXT, primary_impi TEXT, partner_impi TEXT, scheme TEXT, \
+     vector_count BIGINT, transaction_id TEXT, trace_id TEXT, migration_id TEXT, decided_by TEXT, cause TEXT)";
+const APPEND_SQLITE: &str = "INSERT INTO audit_record SELECT \
+     value->>'audit_record_id', value->>'decided_at', value->>'action', value->>'decision', value->>'reason', \
+     value->>'role', value->>'peer_mc_system_id', value->>'peer_certificate_sha256', value->>'primary_impi', \
+     value->>'partner_impi', value->>'scheme', value->>'vector_count', value->>'transaction_id', value->>'trace_id', \
+     value->>'migration_id', value->>'decided_by', value->>'cause' FROM json_each($1)";
+
+fn rows(records: &[AuditRecord]) -> String {
+    serde_json::Value::from(records.iter().map(to_json).collect::<Vec<_>>()).to_string()
 }
 
 fn to_json(record: &AuditRecord) -> serde_json::Value {
@@ -91,6 +111,9 @@ fn to_json(record: &AuditRecord) -> serde_json::Value {
         "vector_count": record.vector_count,
         "transaction_id": record.transaction_id.map(|id| id.to_string()),
         "trace_id": record.trace_id,
+        "migration_id": record.user_migration.as_ref().map(|of| of.migration_id.to_string()),
+        "decided_by": record.user_migration.as_ref().map(|of| of.decided_by.as_str()),
+        "cause": record.user_migration.as_ref().map(|of| of.cause.as_str()),
     })
 }
 
@@ -103,6 +126,8 @@ pub(crate) struct AuditFilter {
     pub(crate) primary_impi: Option<Impi>,
     /// Only those with this decision.
     pub(crate) decision: Option<AuditDecision>,
+    /// Only those of this user migration.
+    pub(crate) migration_id: Option<Uuid>,
 }
 
 /// Up to `limit` records before `before` (`None`: from the latest), the latest first.
@@ -116,12 +141,13 @@ pub(crate) async fn list(
         .statement(
             "SELECT * FROM audit_record WHERE ($1 IS NULL OR audit_record_id < $1) \
              AND ($2 IS NULL OR peer_mc_system_id = $2) AND ($3 IS NULL OR primary_impi = $3) \
-             AND ($4 IS NULL OR decision = $4) ORDER BY audit_record_id DESC LIMIT $5",
+             AND ($4 IS NULL OR decision = $4) AND ($5 IS NULL OR migration_id = $5) ORDER BY audit_record_id DESC LIMIT $6",
         )
         .bind(before)
         .bind(filter.peer.as_ref().map(McSystemId::as_str))
         .bind(filter.primary_impi.as_ref().map(Impi::as_str))
         .bind(filter.decision.map(AuditDecision::as_str))
+        .bind(filter.migration_id.map(|id| id.to_string()))
         .bind(i64::from(limit) + 1)
         .fetch_all()
         .await?;

@@ -1,5 +1,7 @@
 //! Bindings in the database.
 
+use std::collections::HashSet;
+
 use mcx_store::{Database, StoreError, Transaction};
 use mcx_types::{Impi, Impu, McSystemId, Timestamp};
 use uuid::Uuid;
@@ -26,6 +28,7 @@ struct Row {
     version: i64,
     created_at: i64,
     updated_at: i64,
+    migration_id: Option<String>,
 }
 
 impl TryFrom<Row> for Stored<Binding> {
@@ -35,6 +38,7 @@ impl TryFrom<Row> for Stored<Binding> {
         Ok(Self {
             value: Binding {
                 id: parse("binding_id", &row.binding_id)?,
+                kept_by: row.migration_id.map(|id| parse("migration_id", &id)).transpose()?,
                 terms: BindingTerms {
                     partner_identities: identities(&row.partner_impi, &row.partner_impus)?,
                     primary_identities: identities(&row.primary_impi, &row.primary_impus)?,
@@ -124,6 +128,78 @@ pub(crate) async fn insert(
     row.try_into()
 }
 
+/// Creates the bindings that user migrations keep, all of them or none.
+pub(crate) async fn insert_kept(
+    transaction: &mut Transaction,
+    bindings: &[(Uuid, BindingTerms)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let rows: Vec<serde_json::Value> = bindings
+        .iter()
+        .map(|(migration, terms)| {
+            serde_json::json!({
+                "binding_id": Uuid::now_v7().to_string(),
+                "migration_id": migration.to_string(),
+                "partner_impi": terms.partner_identities.impi,
+                "partner_impus": list_json(&terms.partner_identities.impus),
+                "primary_mc_system_id": terms.primary_mc_system_id,
+                "primary_impi": terms.primary_identities.impi,
+                "primary_impus": list_json(&terms.primary_identities.impus),
+                "signalling_access": signalling_access_name(terms.signalling_access),
+                "state": use_state_name(terms.state),
+                "valid_from": micros(terms.validity.from),
+                "valid_until": micros(terms.validity.until),
+                "now": now.as_micros(),
+            })
+        })
+        .collect();
+    let sql = transaction.engine().dialect(
+        "INSERT INTO binding (binding_id, migration_id, partner_impi, partner_impus, primary_mc_system_id, primary_impi, \
+         primary_impus, signalling_access, state, valid_from, valid_until, version, created_at, updated_at) \
+         SELECT binding_id, migration_id, partner_impi, partner_impus, primary_mc_system_id, primary_impi, primary_impus, \
+         signalling_access, state, valid_from, valid_until, 1, now, now FROM json_to_recordset($1::json) AS row(\
+         binding_id TEXT, migration_id TEXT, partner_impi TEXT, partner_impus TEXT, primary_mc_system_id TEXT, \
+         primary_impi TEXT, primary_impus TEXT, signalling_access TEXT, state TEXT, valid_from BIGINT, \
+         valid_until BIGINT, now BIGINT)",
+        "INSERT INTO binding (binding_id, migration_id, partner_impi, partner_impus, primary_mc_system_id, primary_impi, \
+         primary_impus, signalling_access, state, valid_from, valid_until, version, created_at, updated_at) \
+         SELECT value->>'binding_id', value->>'migration_id', value->>'partner_impi', value->>'partner_impus', \
+         value->>'primary_mc_system_id', value->>'primary_impi', value->>'primary_impus', value->>'signalling_access', \
+         value->>'state', value->>'valid_from', value->>'valid_until', 1, value->>'now', value->>'now' FROM json_each($1)",
+    );
+    transaction.statement(sql).bind(serde_json::Value::from(rows).to_string()).execute().await?;
+    let impus = bindings.iter().flat_map(|(migration, terms)| {
+        let impus = terms.partner_identities.impus.iter();
+        impus.map(|impu| serde_json::json!({ "impu": impu, "migration_id": migration.to_string() }))
+    });
+    let impus = serde_json::Value::from(impus.collect::<Vec<_>>()).to_string();
+    let sql = transaction.engine().dialect(
+        "INSERT INTO binding_partner_impu (partner_impu, binding_id) SELECT row.impu, binding.binding_id \
+         FROM json_to_recordset($1::json) AS row(impu TEXT, migration_id TEXT) \
+         JOIN binding ON binding.migration_id = row.migration_id",
+        "INSERT INTO binding_partner_impu (partner_impu, binding_id) SELECT value->>'impu', binding.binding_id \
+         FROM json_each($1) JOIN binding ON binding.migration_id = value->>'migration_id'",
+    );
+    transaction.statement(sql).bind(impus).execute().await.map(drop)
+}
+
+/// Which of these users of a primary MC system have a binding that an operator made.
+pub(crate) async fn made_by_hand(
+    transaction: &mut Transaction,
+    primary: &McSystemId,
+    impis: impl IntoIterator<Item = String>,
+) -> Result<HashSet<String>, StoreError> {
+    let sql = transaction.engine().dialect(
+        "SELECT primary_impi FROM binding WHERE primary_mc_system_id = $1 AND migration_id IS NULL \
+         AND primary_impi = ANY($2::text[])",
+        "SELECT primary_impi FROM binding WHERE primary_mc_system_id = $1 AND migration_id IS NULL \
+         AND primary_impi IN (SELECT value FROM json_each($2))",
+    );
+    let rows: Vec<(String,)> =
+        transaction.statement(sql).bind(primary.as_str()).bind_text_array(impis).fetch_all().await?;
+    Ok(rows.into_iter().map(|(impi,)| impi).collect())
+}
+
 /// Replaces the binding if it still has `version`; `None` where it has not, or is gone.
 pub(crate) async fn update(
     transaction: &mut Transaction,
@@ -194,12 +270,27 @@ pub(crate) async fn delete(
     Ok(removed == 1)
 }
 
-/// Whether the binding is there, whatever its version.
-pub(crate) async fn exists(transaction: &mut Transaction, id: Uuid) -> Result<bool, StoreError> {
-    let row: Option<(i64,)> = transaction
-        .statement("SELECT version FROM binding WHERE binding_id = $1")
+/// Who keeps the binding: `None`: it is not there; `Some(None)`: operators do.
+pub(crate) async fn kept_by(
+    transaction: &mut Transaction,
+    id: Uuid,
+) -> Result<Option<Option<Uuid>>, StoreError> {
+    let row: Option<(Option<String>,)> = transaction
+        .statement("SELECT migration_id FROM binding WHERE binding_id = $1")
         .bind(id.to_string())
         .fetch_optional()
         .await?;
-    Ok(row.is_some())
+    row.map(|(id,)| id.map(|id| parse("migration_id", &id)).transpose()).transpose()
+}
+
+/// Removes what user migrations keep.
+pub(crate) async fn delete_kept_by(
+    transaction: &mut Transaction,
+    migrations: &[Uuid],
+) -> Result<u64, StoreError> {
+    let sql = transaction.engine().dialect(
+        "DELETE FROM binding WHERE migration_id = ANY($1::text[])",
+        "DELETE FROM binding WHERE migration_id IN (SELECT value FROM json_each($1))",
+    );
+    transaction.statement(sql).bind_text_array(migrations.iter().map(Uuid::to_string)).execute().await
 }

@@ -1,5 +1,7 @@
 //! Permits in the database.
 
+use std::collections::HashSet;
+
 use mcx_store::{Database, StoreError, Transaction};
 use mcx_types::{Impi, McSystemId, Timestamp};
 use uuid::Uuid;
@@ -21,6 +23,7 @@ struct Row {
     version: i64,
     created_at: i64,
     updated_at: i64,
+    migration_id: Option<String>,
 }
 
 impl TryFrom<Row> for Stored<Permit> {
@@ -30,6 +33,7 @@ impl TryFrom<Row> for Stored<Permit> {
         Ok(Self {
             value: Permit {
                 id: parse("permit_id", &row.permit_id)?,
+                kept_by: row.migration_id.map(|id| parse("migration_id", &id)).transpose()?,
                 terms: PermitTerms {
                     primary_impi: parse("primary_impi", &row.primary_impi)?,
                     partner: parse("partner_mc_system_id", &row.partner_mc_system_id)?,
@@ -127,6 +131,68 @@ pub(crate) async fn insert(
     row.try_into()
 }
 
+/// Creates the permits that user migrations keep, all of them or none.
+pub(crate) async fn insert_kept(
+    transaction: &mut Transaction,
+    permits: &[(Uuid, PermitTerms)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let rows: Vec<serde_json::Value> = permits
+        .iter()
+        .map(|(migration, terms)| {
+            serde_json::json!({
+                "permit_id": Uuid::now_v7().to_string(),
+                "migration_id": migration.to_string(),
+                "primary_impi": terms.primary_impi,
+                "partner_mc_system_id": terms.partner,
+                "partner_impi": terms.partner_identities.impi,
+                "partner_impus": list_json(&terms.partner_identities.impus),
+                "state": use_state_name(terms.state),
+                "valid_from": micros(terms.validity.from),
+                "valid_until": micros(terms.validity.until),
+                "now": now.as_micros(),
+            })
+        })
+        .collect();
+    let sql = transaction.engine().dialect(
+        "INSERT INTO permit (permit_id, migration_id, primary_impi, partner_mc_system_id, partner_impi, partner_impus, \
+         state, valid_from, valid_until, version, created_at, updated_at) \
+         SELECT permit_id, migration_id, primary_impi, partner_mc_system_id, partner_impi, partner_impus, state, \
+         valid_from, valid_until, 1, now, now FROM json_to_recordset($1::json) AS row(\
+         permit_id TEXT, migration_id TEXT, primary_impi TEXT, partner_mc_system_id TEXT, partner_impi TEXT, \
+         partner_impus TEXT, state TEXT, valid_from BIGINT, valid_until BIGINT, now BIGINT)",
+        "INSERT INTO permit (permit_id, migration_id, primary_impi, partner_mc_system_id, partner_impi, partner_impus, \
+         state, valid_from, valid_until, version, created_at, updated_at) \
+         SELECT value->>'permit_id', value->>'migration_id', value->>'primary_impi', value->>'partner_mc_system_id', \
+         value->>'partner_impi', value->>'partner_impus', value->>'state', value->>'valid_from', value->>'valid_until', \
+         1, value->>'now', value->>'now' FROM json_each($1)",
+    );
+    transaction.statement(sql).bind(serde_json::Value::from(rows).to_string()).execute().await.map(drop)
+}
+
+/// Which of these users and which of these identities allotted to them have a permit for the partner that an operator made.
+pub(crate) async fn made_by_hand(
+    transaction: &mut Transaction,
+    partner: &McSystemId,
+    primary_impis: impl IntoIterator<Item = String>,
+    partner_impis: impl IntoIterator<Item = String>,
+) -> Result<HashSet<String>, StoreError> {
+    let sql = transaction.engine().dialect(
+        "SELECT primary_impi, partner_impi FROM permit WHERE partner_mc_system_id = $1 AND migration_id IS NULL \
+         AND (primary_impi = ANY($2::text[]) OR partner_impi = ANY($3::text[]))",
+        "SELECT primary_impi, partner_impi FROM permit WHERE partner_mc_system_id = $1 AND migration_id IS NULL \
+         AND (primary_impi IN (SELECT value FROM json_each($2)) OR partner_impi IN (SELECT value FROM json_each($3)))",
+    );
+    let rows: Vec<(String, String)> = transaction
+        .statement(sql)
+        .bind(partner.as_str())
+        .bind_text_array(primary_impis)
+        .bind_text_array(partner_impis)
+        .fetch_all()
+        .await?;
+    Ok(rows.into_iter().flat_map(|(primary, partner)| [primary, partner]).collect())
+}
+
 /// Replaces the permit if it still has `version`; `None` where it has not, or is gone.
 pub(crate) async fn update(
     transaction: &mut Transaction,
@@ -172,12 +238,27 @@ pub(crate) async fn delete(
     Ok(removed == 1)
 }
 
-/// Whether the permit is there, whatever its version.
-pub(crate) async fn exists(transaction: &mut Transaction, id: Uuid) -> Result<bool, StoreError> {
-    let row: Option<(i64,)> = transaction
-        .statement("SELECT version FROM permit WHERE permit_id = $1")
+/// Who keeps the permit: `None`: it is not there; `Some(None)`: operators do.
+pub(crate) async fn kept_by(
+    transaction: &mut Transaction,
+    id: Uuid,
+) -> Result<Option<Option<Uuid>>, StoreError> {
+    let row: Option<(Option<String>,)> = transaction
+        .statement("SELECT migration_id FROM permit WHERE permit_id = $1")
         .bind(id.to_string())
         .fetch_optional()
         .await?;
-    Ok(row.is_some())
+    row.map(|(id,)| id.map(|id| parse("migration_id", &id)).transpose()).transpose()
+}
+
+/// Removes what user migrations keep.
+pub(crate) async fn delete_kept_by(
+    transaction: &mut Transaction,
+    migrations: &[Uuid],
+) -> Result<u64, StoreError> {
+    let sql = transaction.engine().dialect(
+        "DELETE FROM permit WHERE migration_id = ANY($1::text[])",
+        "DELETE FROM permit WHERE migration_id IN (SELECT value FROM json_each($1))",
+    );
+    transaction.statement(sql).bind_text_array(migrations.iter().map(Uuid::to_string)).execute().await
 }

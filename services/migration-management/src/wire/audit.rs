@@ -8,6 +8,7 @@ use crate::domain::audit::{AuditDecision, AuditRecord, AuditRole, AuditedAction}
 
 pub(crate) fn encode(record: &AuditRecord) -> proto::AuditRecord {
     let reason = record.reason.map(|name| format!("ERROR_REASON_{name}"));
+    let of_migration = record.user_migration.as_ref();
     proto::AuditRecord {
         audit_record_id: record.id.to_string(),
         decide_time: super::time(record.decided_at),
@@ -16,6 +17,11 @@ pub(crate) fn encode(record: &AuditRecord) -> proto::AuditRecord {
                 proto::AuditedAction::GetSipAuthenticationInformation
             }
             AuditedAction::Resynchronise => proto::AuditedAction::Resynchronise,
+            AuditedAction::RequestUserMigration => proto::AuditedAction::RequestUserMigration,
+            AuditedAction::AdmitUserMigration => proto::AuditedAction::AdmitUserMigration,
+            AuditedAction::RevokeUserMigration => proto::AuditedAction::RevokeUserMigration,
+            AuditedAction::CompleteUserMigration => proto::AuditedAction::CompleteUserMigration,
+            AuditedAction::CompleteRevocation => proto::AuditedAction::CompleteRevocation,
         }
         .into(),
         decision: match record.decision {
@@ -39,7 +45,9 @@ pub(crate) fn encode(record: &AuditRecord) -> proto::AuditRecord {
         vector_count: record.vector_count,
         transaction_id: record.transaction_id.map(|id| id.to_string()).unwrap_or_default(),
         trace_id: record.trace_id.clone(),
-        ..Default::default()
+        migration_id: of_migration.map(|of| of.migration_id.to_string()).unwrap_or_default(),
+        decided_by: of_migration.map(|of| of.decided_by.clone()).unwrap_or_default(),
+        cause: of_migration.map(|of| of.cause.clone()).unwrap_or_default(),
     }
 }
 

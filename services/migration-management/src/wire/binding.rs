@@ -54,7 +54,7 @@ pub(crate) fn decode(
 }
 
 pub(crate) fn encode(stored: &Stored<Binding>) -> proto::Binding {
-    let Binding { id, terms } = &stored.value;
+    let Binding { id, terms, kept_by } = &stored.value;
     proto::Binding {
         binding_id: id.to_string(),
         partner_identities: Some(terms.partner_identities.clone().into()),
@@ -75,6 +75,6 @@ pub(crate) fn encode(stored: &Stored<Binding>) -> proto::Binding {
         etag: stored.etag(),
         create_time: super::time(stored.created_at),
         update_time: super::time(stored.updated_at),
-        ..Default::default()
+        migration_id: kept_by.map(|id| id.to_string()).unwrap_or_default(),
     }
 }

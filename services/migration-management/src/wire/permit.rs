@@ -43,7 +43,7 @@ pub(crate) fn decode(
 }
 
 pub(crate) fn encode(stored: &Stored<Permit>) -> proto::MigrationPermit {
-    let Permit { id, terms } = &stored.value;
+    let Permit { id, terms, kept_by } = &stored.value;
     proto::MigrationPermit {
         permit_id: id.to_string(),
         primary_impi: terms.primary_impi.to_string(),
@@ -59,6 +59,6 @@ pub(crate) fn encode(stored: &Stored<Permit>) -> proto::MigrationPermit {
         etag: stored.etag(),
         create_time: super::time(stored.created_at),
         update_time: super::time(stored.updated_at),
-        ..Default::default()
+        migration_id: kept_by.map(|id| id.to_string()).unwrap_or_default(),
     }
 }

@@ -67,4 +67,7 @@ pub(super) const RULES: &[MethodRule] = &[
         &[PartnerEntity(MigrationManagement)],
     ),
     peer("/mcx.migration.v1.FederationService/Resynchronise", &[PartnerEntity(MigrationManagement)]),
+    // TS 23.280 10.17.5 steps 2 to 5: only the migration managements of two systems tell each other about migrations.
+    peer("/mcx.migration.v1.FederationService/OfferUserMigrations", &[PartnerEntity(MigrationManagement)]),
+    peer("/mcx.migration.v1.FederationService/ReportUserMigrations", &[PartnerEntity(MigrationManagement)]),
 ];
