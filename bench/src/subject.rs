@@ -44,6 +44,7 @@ impl Subject {
             data_directory: directory.to_owned(),
             ports: PortPlan::Free,
             stores: StoreUrls { databases: Some(databases), cache: None },
+            provisioned_by_hand: &["alice", "bob", "chloe"],
         };
         let federation = Federation::start(&options, None).await?;
         let subject = Self { federation, users };

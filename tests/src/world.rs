@@ -53,7 +53,12 @@ impl World {
     /// Starts both systems on these stores.
     pub async fn start_on(stores: StoreUrls) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let options = DevOptions { data_directory: folder.path().to_owned(), ports: PortPlan::Free, stores };
+        let options = DevOptions {
+            data_directory: folder.path().to_owned(),
+            ports: PortPlan::Free,
+            stores,
+            provisioned_by_hand: &["alice", "bob", "chloe"],
+        };
         let federation = Federation::start(&options, None).await.expect("both systems start");
         Self { federation, options, _folder: folder, _redis: None }
     }

@@ -54,6 +54,7 @@ pub async fn run(options: DemoOptions, out: &mut impl Write) -> Result<bool> {
         data_directory: temporary.path.clone(),
         ports: options.ports,
         stores: StoreUrls::default(),
+        provisioned_by_hand: &["bob", "chloe"],
     };
     let mut report = Report::new(options.json);
     report.title(out, PRIMARY, PARTNER)?;

@@ -1,11 +1,13 @@
 //! `crossband dev`: two federated MC systems in one process, with demo users provisioned through the public rpcs.
 
+mod application_plane;
 mod layout;
 mod operator;
 mod provisioning;
 mod ready_file;
 mod subscribers;
 mod table;
+mod user_migration;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,12 +19,17 @@ use mcx_types::{Clock, Entity, McSystemId, SystemClock};
 
 use crate::certificates::{self, Certificates};
 use crate::system::{self, System};
+pub use application_plane::{
+    CREW, CREW_GROUP, DISPATCHER, HOME_GROUP, HOME_PROFILE, INCIDENT_GROUP, INCIDENT_PLMN, MIGRATION_PROFILE,
+    OAUTH_CLIENT, PASSWORD, REDIRECT_URI, SECTION_LEADER, mc_id, mc_service_id, operator_client,
+};
 pub use layout::{DEFAULT_PORT_BASE, PortPlan, Ports, StoreUrls};
 pub use operator::Operator;
 pub use provisioning::provision as reprovision;
 pub use ready_file::ready_document;
 pub use subscribers::{DemoSubscriber, PartnerIdentities, demo_subscribers};
 pub use table::endpoint_table;
+pub use user_migration::{in_force, let_migrate};
 
 /// The primary and the partner of the demonstration.
 pub const PRIMARY: &str = "alpha.example";
@@ -38,6 +45,9 @@ pub struct DevOptions {
     pub ports: PortPlan,
     /// Where state is kept; by default SQLite files in the data folder, and an in-process cache.
     pub stores: StoreUrls,
+    /// The demo users for whom the operators write permit and binding themselves. The others are requested, accepted and put in place as
+    /// TS 23.280 10.17.5 has it.
+    pub provisioned_by_hand: &'static [&'static str],
 }
 
 /// One of the two systems, with what its operator needs.
@@ -80,6 +90,8 @@ pub struct Federation {
     pub partner: DevSystem,
     /// The demo users.
     pub subscribers: Vec<DemoSubscriber>,
+    /// See [`DevOptions::provisioned_by_hand`].
+    by_hand: &'static [&'static str],
 }
 
 impl Federation {
@@ -91,11 +103,46 @@ impl Federation {
         let subscribers = demo_subscribers()?;
         let primary = DevSystem::start(PRIMARY, options, log_level.cloned()).await?;
         let partner = DevSystem::start(PARTNER, options, log_level.cloned()).await?;
-        let federation = Self { primary, partner, subscribers };
+        let by_hand = options.provisioned_by_hand;
+        let mut federation = Self { primary, partner, subscribers, by_hand };
         federation.primary.system.wait_until_serving().await;
         federation.partner.system.wait_until_serving().await;
         provisioning::provision(&federation).await.context("cannot provision the demo users")?;
+        application_plane::provision(&federation).await.context("cannot provision the application plane")?;
+        federation.learn_allotted_identities().await?;
         Ok(federation)
+    }
+
+    /// The demo users whose permits and bindings are written by the operators.
+    fn by_hand(&self) -> impl Iterator<Item = &DemoSubscriber> {
+        self.subscribers.iter().filter(|subscriber| self.by_hand.contains(&subscriber.name))
+    }
+
+    /// Lets every user migrate who is not provisioned by hand, and learns who they are at the partner.
+    ///
+    /// # Errors
+    /// Where a system refuses or does not answer.
+    pub async fn let_all_migrate(&mut self) -> Result<()> {
+        let names: Vec<&str> = self
+            .subscribers
+            .iter()
+            .map(|subscriber| subscriber.name)
+            .filter(|name| !self.by_hand.contains(name))
+            .collect();
+        user_migration::let_migrate(self, &names).await?;
+        self.learn_allotted_identities().await
+    }
+
+    /// Who the users are at the partner whom it has accepted.
+    async fn learn_allotted_identities(&mut self) -> Result<()> {
+        for (name, identities) in user_migration::allotted(self).await? {
+            let realm = identities.impi.realm();
+            for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.name == name) {
+                subscriber.partner =
+                    PartnerIdentities { identities: identities.clone(), realm: realm.clone() };
+            }
+        }
+        Ok(())
     }
 
     /// Ends both systems in good order; says whether everything ended by itself within the bound.

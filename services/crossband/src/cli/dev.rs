@@ -59,10 +59,16 @@ pub(super) async fn dev(arguments: DevArguments) -> Result<bool> {
             databases: arguments.alpha_database_url.zip(arguments.bravo_database_url).map(|(a, b)| [a, b]),
             cache: arguments.cache_url,
         },
+        provisioned_by_hand: &["bob", "chloe"],
     };
     let log_level = telemetry.log_level();
+    let start = async {
+        let mut federation = Federation::start(&options, Some(&log_level)).await?;
+        federation.let_all_migrate().await?;
+        anyhow::Ok(federation)
+    };
     let started = tokio::select! {
-        started = Federation::start(&options, Some(&log_level)) => started?,
+        started = start => started?,
         () = shutdown.token().cancelled() => return Ok(true),
     };
     say(&endpoint_table(&started));

@@ -83,8 +83,7 @@ async fn subscribers(federation: &Federation) -> Result<()> {
 
 async fn permits(federation: &Federation) -> Result<()> {
     let items: Vec<_> = federation
-        .subscribers
-        .iter()
+        .by_hand()
         .map(|subscriber| proto::ImportPermitsRequest {
             permit: Some(proto::MigrationPermit {
                 primary_impi: subscriber.identities.impi.to_string(),
@@ -102,8 +101,7 @@ async fn permits(federation: &Federation) -> Result<()> {
 
 async fn bindings(federation: &Federation) -> Result<()> {
     let items: Vec<_> = federation
-        .subscribers
-        .iter()
+        .by_hand()
         .map(|subscriber| proto::ImportBindingsRequest {
             binding: Some(proto::Binding {
                 partner_identities: Some(subscriber.partner.identities.clone().into()),

@@ -15,6 +15,7 @@ use mcx_runtime::server::Server;
 use mcx_runtime::shutdown::Shutdown;
 use mcx_store::{Database, Schema, SharedCache};
 use mcx_types::{Clock, Entity, McSystemId, SpiffeId};
+use migration_management::collaborators::{Channels, Collaborators};
 use sip_database::SystemRandom;
 use sip_database::client::SipAuthenticationClient;
 use tonic::transport::Channel;
@@ -225,16 +226,24 @@ impl Builder<'_> {
     ) -> Result<Server> {
         let dialer = self.dialer(Entity::MigrationManagement)?;
         let sip_database = self.channel(&dialer, Entity::SipDatabase)?;
+        let config = self.config.migration_management.clone();
+        let channels = Channels {
+            identity_management: self.channel(&dialer, Entity::IdentityManagement)?,
+            configuration_management: self.channel(&dialer, Entity::ConfigurationManagement)?,
+            group_management: self.channel(&dialer, Entity::GroupManagement)?,
+            mc_service: self.channel(&dialer, Entity::McService)?,
+            sip_core: self.channel(&dialer, Entity::SipCore)?,
+        };
         let dependencies = migration_management::Dependencies {
             own: self.id.clone(),
             database: self.database(&migration_management::SCHEMA)?,
             cache: self.cache(Entity::MigrationManagement)?,
             sip_database: SipAuthenticationClient::new(sip_database),
+            collaborators: Collaborators::over(self.id, channels, config.provisioning.partner_timeout),
             dialer,
             bundles: self.bundles.clone(),
             clock: Arc::clone(&self.clock),
         };
-        let config = self.config.migration_management.clone();
         let service = migration_management::Service::build(config, dependencies).await?;
         self.until_shutdown(service.upkeep());
         readiness.push(service.readiness().clone());

@@ -1,0 +1,138 @@
+//! Lets demo users migrate as operators do: requested at the primary, accepted at the partner, put in place by both (TS 23.280 10.17.5).
+
+use anyhow::{Context, Result, ensure};
+use mcx_types::SipIdentities;
+use serde_json::{Value, json};
+
+use super::application_plane::{mc_id, operator_client};
+use super::{Federation, PARTNER, PRIMARY};
+use crate::admin::Catalogue;
+
+/// Requests the migration of demo users at the primary, accepts them at the partner, and waits until everything is in place. Users who
+/// were let in before are left alone.
+///
+/// # Errors
+/// Where a system refuses or does not answer, or a user was refused or revoked before.
+pub async fn let_migrate(federation: &Federation, names: &[&str]) -> Result<()> {
+    let known = listed(federation, PRIMARY).await?;
+    let is_known = |name: &&&str| {
+        known
+            .iter()
+            .any(|migration| migration["mc_id"] == mc_id(name, PRIMARY).as_str() && goes_on(migration))
+    };
+    let wanted: Vec<&&str> = names.iter().filter(|name| !is_known(name)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let users = wanted
+        .iter()
+        .map(|name| {
+            let identities = &federation.subscriber(name)?.identities;
+            let impus: Vec<&str> = identities.impus.iter().map(|impu| impu.as_str()).collect();
+            Ok(json!({
+                "mc_id": mc_id(name, PRIMARY),
+                "primary_identities": { "impi": identities.impi.as_str(), "impus": impus },
+                "mc_services": ["MC_SERVICE_PTT", "MC_SERVICE_DATA"],
+            }))
+        })
+        .collect::<Result<Vec<Value>>>()?;
+    let catalogue = Catalogue::load()?;
+    let primary = operator_client(&federation.primary)?;
+    let (entity, method) = catalogue.method("UserMigrationService/RequestUserMigration")?;
+    let request = json!({ "partner_mc_system_id": PARTNER, "users": users });
+    let requested = primary.unary(entity, method, &request).await?;
+    let id = &requested["user_migration_request_id"];
+    accept(federation, &catalogue, id, wanted.len()).await?;
+    let settled = in_force(federation, id.as_str().context("the request has an identifier")?).await?;
+    ensure!(settled == wanted.len() as u64, "{settled} of {} users may migrate", wanted.len());
+    Ok(())
+}
+
+/// Accepts all users of a request at the partner, as they arrive there.
+async fn accept(federation: &Federation, catalogue: &Catalogue, id: &Value, count: usize) -> Result<()> {
+    let partner = operator_client(&federation.partner)?;
+    let (entity, watch) = catalogue.method("UserMigrationService/WatchUserMigrationRequest")?;
+    arrived(federation, id, count).await?;
+    let (_, method) = catalogue.method("UserMigrationService/AcceptUserMigrations")?;
+    let selection = json!({ "selection": { "user_migration_request_id": id } });
+    let accepted = partner.unary(entity, method, &selection).await?;
+    let results = accepted["results"].as_array().cloned().unwrap_or_default();
+    ensure!(
+        results.iter().all(|result| result.get("reason").is_none()),
+        "the partner did not accept: {accepted}"
+    );
+    let all_settled = |answer: Value| answer["settled_count"] != answer["user_count"];
+    partner.server_stream(entity, watch, &json!({ "user_migration_request_id": id }), all_settled).await?;
+    Ok(())
+}
+
+/// Waits until the users of a request have been offered to the partner: the primary says so.
+async fn arrived(federation: &Federation, id: &Value, count: usize) -> Result<()> {
+    let catalogue = Catalogue::load()?;
+    let primary = operator_client(&federation.primary)?;
+    let (entity, method) = catalogue.method("UserMigrationService/WatchUserMigrationRequest")?;
+    let is_waited_for = |answer: Value| {
+        let counts = answer["counts"].as_array().cloned().unwrap_or_default();
+        let requested = counts.iter().any(|count| count["state"] == "USER_MIGRATION_STATE_REQUESTED");
+        requested || answer["user_count"].as_u64() != Some(count as u64)
+    };
+    primary.server_stream(entity, method, &json!({ "user_migration_request_id": id }), is_waited_for).await?;
+    Ok(())
+}
+
+/// Waits until all users of a request are settled at the primary; says for how many everything is in place.
+///
+/// # Errors
+/// Where the primary does not answer.
+pub async fn in_force(federation: &Federation, id: &str) -> Result<u64> {
+    let catalogue = Catalogue::load()?;
+    let primary = operator_client(&federation.primary)?;
+    let (entity, method) = catalogue.method("UserMigrationService/WatchUserMigrationRequest")?;
+    let mut count = 0;
+    let each = |answer: Value| {
+        let counts = answer["counts"].as_array().cloned().unwrap_or_default();
+        let is_in_force = |count: &&Value| count["state"] == "USER_MIGRATION_STATE_IN_FORCE";
+        count = counts
+            .iter()
+            .find(is_in_force)
+            .and_then(|count| count["user_count"].as_u64())
+            .unwrap_or_default();
+        true
+    };
+    primary.server_stream(entity, method, &json!({ "user_migration_request_id": id }), each).await?;
+    Ok(count)
+}
+
+/// The demo users whom the partner has accepted, with the identities that it allotted to them.
+pub(super) async fn allotted(federation: &Federation) -> Result<Vec<(&'static str, SipIdentities)>> {
+    let mut found = Vec::new();
+    for migration in listed(federation, PRIMARY).await?.iter().filter(|migration| goes_on(migration)) {
+        let subscriber = federation
+            .subscribers
+            .iter()
+            .find(|subscriber| migration["mc_id"] == mc_id(subscriber.name, PRIMARY).as_str());
+        let identities = &migration["grant"]["visitor_identities"];
+        if let (Some(subscriber), Some(impi)) = (subscriber, identities["impi"].as_str()) {
+            let impus = identities["impus"].as_array().cloned().unwrap_or_default();
+            let impus =
+                impus.iter().filter_map(Value::as_str).map(str::parse).collect::<Result<Vec<_>, _>>()?;
+            found.push((subscriber.name, SipIdentities { impi: impi.parse()?, impus }));
+        }
+    }
+    Ok(found)
+}
+
+/// The user migrations of a system.
+async fn listed(federation: &Federation, system: &str) -> Result<Vec<Value>> {
+    let catalogue = Catalogue::load()?;
+    let system = if system == PRIMARY { &federation.primary } else { &federation.partner };
+    let (entity, method) = catalogue.method("UserMigrationService/ListUserMigrations")?;
+    Ok(operator_client(system)?.list(entity, method, &serde_json::Map::new(), usize::MAX).await?)
+}
+
+/// Whether a migration is neither refused nor revoked.
+fn goes_on(migration: &Value) -> bool {
+    let state = migration["state"].as_str().unwrap_or_default();
+    !["USER_MIGRATION_STATE_REFUSED", "USER_MIGRATION_STATE_REVOKING", "USER_MIGRATION_STATE_REVOKED"]
+        .contains(&state)
+}
