@@ -123,7 +123,10 @@ impl Service {
             clock,
             randomness,
         });
-        Ok(Self { app, https, readiness: Readiness::new(Self::NAME) })
+        let readiness = Readiness::new(Self::NAME);
+        // Closed from the beginning: nobody is to come before the first key is there.
+        app::upkeep::latches(&readiness);
+        Ok(Self { app, https, readiness })
     }
 
     /// The HTTPS address, with the port that the system chose.

@@ -28,38 +28,43 @@ impl App {
         migrations: &[Uuid],
     ) -> Result<(Timestamp, u64), Error> {
         let mut transaction = self.database.begin().await?;
+        let mut revoked_at = self.clock.now();
         let mut count = 0;
         for subject in subjects {
             if self.is_known(&mut transaction, subject).await? {
-                self.revoke_subject_in(&mut transaction, subject).await?;
+                revoked_at = revoked_at.max(self.revoke_subject_in(&mut transaction, subject).await?);
                 count += 1;
             }
         }
         for migration in migrations {
             if let Some(subject) = migrations::subject_of_migration(&mut transaction, *migration).await? {
-                self.revoke_subject_in(&mut transaction, &subject).await?;
+                revoked_at = revoked_at.max(self.revoke_subject_in(&mut transaction, &subject).await?);
                 count += 1;
             }
         }
-        let revoked_at = self.revoked_at();
         transaction.commit().await?;
         self.trust_changed().await;
         Ok((revoked_at, count))
     }
 
-    /// Revokes all tokens of a user in a transaction of the caller, who tells [`App::trust_changed`] afterwards.
+    /// Revokes all tokens of a user in a transaction of the caller, who tells [`App::trust_changed`] afterwards. Up to when they are
+    /// void.
     pub(crate) async fn revoke_subject_in(
         &self,
         transaction: &mut Transaction,
         subject: &Subject,
-    ) -> Result<(), Error> {
-        let revoked_at = self.revoked_at();
+    ) -> Result<Timestamp, Error> {
+        let before = revocations::subject_revoked_at(transaction, subject).await?;
+        // A token that was issued right after an earlier revocation says the second that follows it: that one is void too.
+        let follows = before.map(|before| before.saturating_add(Duration::from_secs(1)));
+        let revoked_at =
+            self.clock.now().saturating_add(MARGIN).max(follows.unwrap_or(Timestamp::from_micros(0)));
         let lifetime = self.config.longest_token_lifetime();
         let forget_at = revoked_at.saturating_add(lifetime).saturating_add(CLOCK_SKEW);
         grants::revoke_families_of(transaction, subject, self.clock.now()).await?;
         revocations::revoke_subject(transaction, subject, revoked_at, forget_at).await?;
         counter!("mcx_identity_management_subject_revocations_total").increment(1);
-        Ok(())
+        Ok(revoked_at)
     }
 
     /// RFC 7009: the client is done with a token. One that is not its own, or unknown, is passed over.
@@ -97,9 +102,5 @@ impl App {
     async fn is_known(&self, transaction: &mut Transaction, subject: &Subject) -> Result<bool, Error> {
         let account = accounts::find_by_subject_in(transaction, subject).await?;
         Ok(account.is_some() || migrations::find_visitor_by_subject(transaction, subject).await?.is_some())
-    }
-
-    fn revoked_at(&self) -> Timestamp {
-        self.clock.now().saturating_add(MARGIN)
     }
 }

@@ -26,39 +26,53 @@ const REQUEST_RETENTION: Duration = Duration::from_secs(24 * 3_600);
 const LOGIN_RETENTION: Duration = Duration::from_secs(40 * 24 * 3_600);
 const GRANT_RETENTION: Duration = Duration::from_secs(24 * 3_600);
 
+/// What the service needs, and does with less comfort without.
+pub(crate) struct Latches {
+    database: Latch,
+    cache: Latch,
+    keys: Latch,
+}
+
+/// The latches of the service, closed until [`App::upkeep`] opens them.
+pub(crate) fn latches(readiness: &Readiness) -> Latches {
+    Latches {
+        database: readiness.latch("database", Weight::Required),
+        cache: readiness.latch("cache", Weight::Degrading),
+        keys: readiness.latch("signing keys", Weight::Required),
+    }
+}
+
 impl App {
     /// Runs until it is dropped; without it the service never becomes ready.
     pub(crate) async fn upkeep(&self, readiness: &Readiness) {
+        let latches = latches(readiness);
         tokio::join!(
-            self.watch_dependencies(readiness),
-            self.follow_trust(readiness),
+            self.watch_dependencies(&latches),
+            self.follow_trust(&latches),
             self.follow_key_file(),
             self.keep_keys(),
             self.forget_the_past()
         );
     }
 
-    async fn watch_dependencies(&self, readiness: &Readiness) {
-        let database = readiness.latch("database", Weight::Required);
-        let cache = readiness.latch("cache", Weight::Degrading);
+    async fn watch_dependencies(&self, latches: &Latches) {
         let mut ticks = every(WATCH_INTERVAL);
         loop {
             ticks.tick().await;
             let (schema, answer) = tokio::join!(self.database.require_schema(), self.cache.ping());
-            show(&database, schema);
-            show(&cache, answer);
+            show(&latches.database, schema);
+            show(&latches.cache, answer);
         }
     }
 
     /// Reads keys and revocations at each notification of another replica, and at intervals should one be missed. Until there is a key
     /// that signs the service is not ready.
-    async fn follow_trust(&self, readiness: &Readiness) {
-        let keys = readiness.latch("signing keys", Weight::Required);
+    async fn follow_trust(&self, latches: &Latches) {
         let mut changes = self.cache.subscribe(CHANGES);
         let mut ticks = every(self.config.trust_refresh_interval);
         loop {
             match self.refresh_trust().await {
-                Ok(()) => keys.up(),
+                Ok(()) => latches.keys.up(),
                 Err(error) => {
                     tracing::warn!(%error, "keys and revocations cannot be read, they stay as they are");
                 }

@@ -1,0 +1,103 @@
+//! Signing keys as they come and go.
+
+use std::time::Duration;
+
+use mcx_proto::identity::v1 as proto;
+use mcx_proto::identity::v1::SigningKeyState::{Active, Next, Retiring};
+use uuid::Uuid;
+
+use crate::fixture::{System, fields, on_every_database, reason};
+
+on_every_database!(
+    rotation_leaves_no_token_behind,
+    repeated_rotation_rotates_once,
+    removed_key_signs_and_proves_nothing,
+    private_keys_are_sealed,
+);
+
+async fn keys(system: &System) -> Vec<(String, proto::SigningKeyState)> {
+    let request = proto::ListSigningKeysRequest {};
+    let keys = system.signing_keys().list_signing_keys(request).await.unwrap().into_inner().signing_keys;
+    keys.into_iter().map(|key| (key.key.as_ref().unwrap().kid.clone(), key.state())).collect()
+}
+
+async fn kid_in(system: &System, state: proto::SigningKeyState) -> String {
+    keys(system).await.into_iter().find(|(_, present)| *present == state).unwrap().0
+}
+
+async fn rotate(system: &System) {
+    system.advance(Duration::from_millis(1));
+    system.signing_keys().rotate_signing_key(proto::RotateSigningKeyRequest::default()).await.unwrap();
+}
+
+fn kid_of(token: &str) -> String {
+    jsonwebtoken::decode_header(token).unwrap().kid.unwrap()
+}
+
+async fn rotation_leaves_no_token_behind(system: System) {
+    let alice = system.user("alice").await;
+    let agent = system.user_agent();
+    let (active, next) = (kid_in(&system, Active).await, kid_in(&system, Next).await);
+    let old = agent.log_in(&alice.mc_id).await;
+    assert_eq!(kid_of(old.access_token()), active);
+
+    rotate(&system).await;
+    assert_eq!(kid_in(&system, Active).await, next);
+    assert_eq!(kid_in(&system, Retiring).await, active);
+    let new = agent.log_in(&alice.mc_id).await;
+    assert_eq!(kid_of(new.access_token()), next);
+    for token in [&old, &new] {
+        assert!(system.introspect(token.access_token()).await.active);
+    }
+    let published = agent.document("/jwks").await;
+    assert_eq!(published.body["keys"].as_array().unwrap().len(), 3);
+
+    // Long after the last token of the old key expired, it is gone.
+    system.advance(Duration::from_secs(600 + 120));
+    assert!(!system.introspect(old.access_token()).await.active);
+    let published = agent.document("/jwks").await.body.to_string();
+    assert!(!published.contains(&active) && published.contains(&next), "{published}");
+}
+
+async fn repeated_rotation_rotates_once(system: System) {
+    let next = kid_in(&system, Next).await;
+    let request = proto::RotateSigningKeyRequest { request_id: Uuid::new_v4().to_string() };
+    for _ in 0..2 {
+        system.signing_keys().rotate_signing_key(request.clone()).await.unwrap();
+    }
+    assert_eq!(kid_in(&system, Active).await, next);
+    let bad = proto::RotateSigningKeyRequest { request_id: "1".to_owned() };
+    assert_eq!(fields(system.signing_keys().rotate_signing_key(bad).await), ["request_id"]);
+}
+
+async fn removed_key_signs_and_proves_nothing(system: System) {
+    let alice = system.user("alice").await;
+    let agent = system.user_agent();
+    let old = agent.log_in(&alice.mc_id).await;
+    let (active, next) = (kid_in(&system, Active).await, kid_in(&system, Next).await);
+    let retire = proto::RetireSigningKeyRequest { kid: active.clone(), ..Default::default() };
+    system.signing_keys().retire_signing_key(retire.clone()).await.unwrap();
+    assert_eq!(kid_in(&system, Active).await, next);
+    assert!(keys(&system).await.iter().all(|(kid, _)| *kid != active));
+    assert!(!system.introspect(old.access_token()).await.active);
+    let new = agent.log_in(&alice.mc_id).await;
+    assert!(system.introspect(new.access_token()).await.active);
+    assert_eq!(reason(system.signing_keys().retire_signing_key(retire).await), "SIGNING_KEY_UNKNOWN");
+    let nothing = proto::RetireSigningKeyRequest::default();
+    assert_eq!(fields(system.signing_keys().retire_signing_key(nothing).await), ["kid"]);
+}
+
+async fn private_keys_are_sealed(system: System) {
+    let rows: Vec<(Vec<u8>, String)> = system
+        .ground
+        .database()
+        .statement("SELECT sealed_key, key_encryption_key_id FROM signing_key")
+        .fetch_all()
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 2);
+    for (sealed, key_id) in rows {
+        // Nonce, scalar, tag.
+        assert_eq!((sealed.len(), key_id.as_str()), (12 + 32 + 16, "2026-01"));
+    }
+}

@@ -1,0 +1,158 @@
+//! What other entities are told to believe, by every replica.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity_management::client::follow_token_trust;
+use mcx_federation::access_token::{AccessTokenVerifier, TokenRefusal};
+use mcx_proto::identity::v1 as proto;
+use mcx_proto::identity::v1::token_trust_service_client::TokenTrustServiceClient;
+use mcx_testkit::{Fault, FaultProxy};
+use mcx_types::Entity;
+use tokio::time::timeout;
+
+use crate::fixture::{Ground, Replica, System, on_every_database};
+
+on_every_database!(
+    verifier_follows_keys_and_revocations,
+    verifier_goes_on_with_what_it_knew,
+    replicas_agree_by_notification,
+    replicas_agree_without_notifications,
+    replicas_make_one_set_of_keys,
+);
+
+/// A verifier of another entity.
+fn verifier(system: &System) -> AccessTokenVerifier {
+    AccessTokenVerifier::new(
+        system.ground.domain.mc_system_id().clone(),
+        Arc::clone(&system.ground.clock) as _,
+    )
+}
+
+/// Waits until the verifier sees the token like that.
+async fn until(
+    verifier: &AccessTokenVerifier,
+    token: &str,
+    expected: impl Fn(&Result<(), TokenRefusal>) -> bool,
+) {
+    let seen = timeout(Duration::from_secs(20), async {
+        while !expected(&verifier.verify(token).map(drop)) {
+            tokio::task::yield_now().await;
+        }
+    });
+    seen.await.unwrap_or_else(|_| panic!("still {:?}", verifier.verify(token)));
+}
+
+async fn revoke(system: &System, subject: &str) {
+    let request = proto::RevokeSubjectsRequest { subjects: vec![subject.to_owned()], ..Default::default() };
+    system.tokens().revoke_subjects(request).await.unwrap();
+}
+
+async fn verifier_follows_keys_and_revocations(system: System) {
+    let alice = system.user("alice").await;
+    let agent = system.user_agent();
+    let verifier = verifier(&system);
+    let follower = tokio::spawn(follow_token_trust(system.channel(Entity::McService), verifier.clone()));
+    let tokens = agent.log_in(&alice.mc_id).await;
+    until(&verifier, tokens.access_token(), Result::is_ok).await;
+
+    revoke(&system, &alice.subject).await;
+    until(&verifier, tokens.access_token(), |seen| matches!(seen, Err(TokenRefusal::Revoked { .. }))).await;
+    let tokens = agent.log_in(&alice.mc_id).await;
+    until(&verifier, tokens.access_token(), Result::is_ok).await;
+    agent.revoke(tokens.access_token()).await;
+    until(&verifier, tokens.access_token(), |seen| matches!(seen, Err(TokenRefusal::Revoked { .. }))).await;
+
+    system.signing_keys().rotate_signing_key(proto::RotateSigningKeyRequest::default()).await.unwrap();
+    let tokens = agent.log_in(&alice.mc_id).await;
+    until(&verifier, tokens.access_token(), Result::is_ok).await;
+    let kid = jsonwebtoken::decode_header(tokens.access_token()).unwrap().kid.unwrap();
+    let retire = proto::RetireSigningKeyRequest { kid, ..Default::default() };
+    system.signing_keys().retire_signing_key(retire).await.unwrap();
+    until(&verifier, tokens.access_token(), |seen| *seen == Err(TokenRefusal::UnknownKey)).await;
+    follower.abort();
+}
+
+async fn verifier_goes_on_with_what_it_knew(system: System) {
+    let alice = system.user("alice").await;
+    let agent = system.user_agent();
+    let (kept, revoked) = (agent.log_in(&alice.mc_id).await, agent.log_in(&alice.mc_id).await);
+    let proxy = FaultProxy::start(system.replica.grpc).await;
+    let domain = &system.ground.domain;
+    let channel =
+        domain.channel(domain.entity(Entity::GroupManagement), Entity::IdentityManagement, proxy.address());
+    let verifier = verifier(&system);
+    let follower = tokio::spawn(follow_token_trust(channel, verifier.clone()));
+    until(&verifier, revoked.access_token(), Result::is_ok).await;
+
+    proxy.set(Fault::Down);
+    agent.revoke(revoked.access_token()).await;
+    assert!(verifier.verify(kept.access_token()).is_ok());
+    // What was revoked meanwhile is learnt when the way is free again.
+    proxy.set(Fault::None);
+    until(&verifier, revoked.access_token(), Result::is_err).await;
+    assert!(verifier.verify(kept.access_token()).is_ok());
+    follower.abort();
+}
+
+/// A second replica of the same issuer.
+async fn second(system: &System, ground: &Ground, trust_refresh: Duration) -> Replica {
+    let mut config = ground.config();
+    config.issuer = Some(system.replica.issuer.clone());
+    config.trust_refresh_interval = trust_refresh;
+    ground.replica(config, ground.own_cache()).await
+}
+
+async fn replicas_agree_by_notification(system: System) {
+    // Two replicas that share a cache and look on their own only once an hour.
+    let ground = &system.ground;
+    let cache = ground.own_cache();
+    let mut config = ground.config();
+    config.issuer = Some(system.replica.issuer.clone());
+    config.trust_refresh_interval = Duration::from_secs(3_600);
+    let one = ground.replica(config.clone(), cache.clone()).await;
+    let two = ground.replica(config, cache).await;
+    let alice = system.user("alice").await;
+    let tokens = system.user_agent().log_in(&alice.mc_id).await;
+    until(&two.verifier, tokens.access_token(), Result::is_ok).await;
+
+    let domain = &ground.domain;
+    let at_one = domain.channel(domain.operator(), Entity::IdentityManagement, one.grpc);
+    let mut at_one = proto::token_service_client::TokenServiceClient::new(at_one);
+    let request = proto::RevokeSubjectsRequest { subjects: vec![alice.subject], ..Default::default() };
+    at_one.revoke_subjects(request).await.unwrap();
+    assert!(one.verifier.verify(tokens.access_token()).is_err());
+    until(&two.verifier, tokens.access_token(), |seen| matches!(seen, Err(TokenRefusal::Revoked { .. })))
+        .await;
+}
+
+async fn replicas_agree_without_notifications(system: System) {
+    // They share nothing but the database.
+    let other = second(&system, &system.ground, Duration::from_secs(1)).await;
+    let alice = system.user("alice").await;
+    let tokens = system.user_agent().log_in(&alice.mc_id).await;
+    until(&other.verifier, tokens.access_token(), Result::is_ok).await;
+    revoke(&system, &alice.subject).await;
+    until(&other.verifier, tokens.access_token(), |seen| matches!(seen, Err(TokenRefusal::Revoked { .. })))
+        .await;
+}
+
+async fn replicas_make_one_set_of_keys(system: System) {
+    let (one, two) = tokio::join!(
+        second(&system, &system.ground, Duration::from_secs(1)),
+        second(&system, &system.ground, Duration::from_secs(1))
+    );
+    let mut seen = Vec::new();
+    for replica in [&one, &two, &system.replica] {
+        let domain = &system.ground.domain;
+        let channel =
+            domain.channel(domain.entity(Entity::SipCore), Entity::IdentityManagement, replica.grpc);
+        let mut client = TokenTrustServiceClient::new(channel);
+        let mut stream =
+            client.watch_token_trust(proto::WatchTokenTrustRequest {}).await.unwrap().into_inner();
+        seen.push(stream.message().await.unwrap().unwrap());
+    }
+    assert_eq!(seen[0].keys.len(), 2);
+    assert_eq!(seen[0].issuer, system.replica.issuer);
+    assert!(seen.iter().all(|snapshot| snapshot.keys == seen[0].keys), "{seen:?}");
+}
