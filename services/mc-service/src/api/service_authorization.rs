@@ -1,11 +1,11 @@
 //! `mcx.mcservice.v1.ServiceAuthorizationService`, on the client listener.
 
+use crate::app::status::WatchToken;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use mcx_proto::mcservice::v1 as proto;
 use mcx_proto::mcservice::v1::service_authorization_service_server::ServiceAuthorizationService;
 use mcx_runtime::CallContext;
-use mcx_store::changes::ResumeToken;
 use mcx_types::{McService, Violations};
 use tonic::{Request, Response, Status};
 
@@ -157,7 +157,7 @@ impl ServiceAuthorizationService for ServiceAuthorizationApi {
         let request = request.into_inner();
         let mut violations = Violations::new();
         let instance = wire::uuid(&mut violations, "client_instance", &request.client_instance);
-        let resume = wire::optional::<ResumeToken>(&mut violations, "resume_token", &request.resume_token);
+        let resume = wire::optional::<WatchToken>(&mut violations, "resume_token", &request.resume_token);
         let (client_instance, resume) = violations.finish(instance.zip(resume)).map_err(refuse)?;
         let users: Vec<_> =
             McService::ALL.into_iter().filter_map(|mc_service| user_in(&token, mc_service).ok()).collect();

@@ -12,7 +12,7 @@ use crate::domain::alias::AliasForUser;
 use crate::domain::profile::ProfileAnswer;
 use crate::domain::user::{Activation, Authorization, Client, User};
 use crate::error::Error;
-use crate::store::locks::{self, Lock};
+use crate::store::locks::Lock;
 use crate::store::{activations, authorizations};
 use crate::wire;
 
@@ -67,8 +67,8 @@ impl App {
     ) -> Result<Activated, Error> {
         let user = &authorization.client.user;
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::User(user)).await?;
-        locks::take(&mut work.transaction, Lock::Alias(alias)).await?;
+        work.lock(Lock::User(user)).await?;
+        work.lock(Lock::Alias(alias)).await?;
         let present = authorizations::of_client(&mut work.transaction, &authorization.client).await?;
         if present.is_none_or(|present| present.id != authorization.id) {
             return Err(Error::NotAuthorized(user.mc_service));
@@ -103,7 +103,7 @@ impl App {
         );
         async {
             let mut work = self.begin().await?;
-            locks::take(&mut work.transaction, Lock::User(user)).await?;
+            work.lock(Lock::User(user)).await?;
             let had = activations::remove(&mut work.transaction, alias, user).await?;
             self.commit(work).await?;
             Ok(had)

@@ -10,7 +10,7 @@ use crate::domain::affiliation::{fits, may_use_group};
 use crate::domain::profile::{EffectiveProfile, ProfileAnswer, UserProfile};
 use crate::domain::user::{Affiliation, Authorization, Client, User};
 use crate::error::Error;
-use crate::store::locks::{self, Lock};
+use crate::store::locks::Lock;
 use crate::store::{affiliations, authorizations};
 
 /// What became of one group: the rule by which the client is affiliated, or by which it is not.
@@ -171,7 +171,7 @@ impl App {
         }
         let client = &authorization.client;
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+        work.lock(Lock::User(&client.user)).await?;
         let present = authorizations::of_client(&mut work.transaction, client).await?;
         if present.is_none_or(|present| present.id != authorization.id) {
             // Its service has ended meanwhile; the homes forget what they have just been told.
@@ -222,7 +222,7 @@ impl App {
         );
         async {
             let mut work = self.begin().await?;
-            locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+            work.lock(Lock::User(&client.user)).await?;
             let present = authorizations::of_client(&mut work.transaction, client).await?;
             let present = present.filter(|authorization| authorization.expires_at > work.now);
             let authorization = present.ok_or(Error::NotAuthorized(client.user.mc_service))?;

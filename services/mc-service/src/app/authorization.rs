@@ -18,7 +18,7 @@ use crate::domain::profile::{EffectiveProfile, ProfileAnswer};
 use crate::domain::user::{Authorization, Client, ServedBy, User};
 use crate::domain::{EndReason, Rule};
 use crate::error::Error;
-use crate::store::locks::{self, Lock};
+use crate::store::locks::Lock;
 use crate::store::{activations, affiliations, authorizations, served_by};
 use crate::wire;
 
@@ -61,7 +61,7 @@ impl App {
                 .map_err(Error::ServiceAuthorizationRefused)?;
             let lease = self.config.authorization_lease;
             let mut work = self.begin().await?;
-            locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+            work.lock(Lock::User(&client.user)).await?;
             let authorization = Authorization {
                 client,
                 id: Uuid::now_v7(),
@@ -128,7 +128,7 @@ impl App {
     /// Ends the service of a client by the will of its user; says whether it had any.
     pub(crate) async fn deauthorize(&self, client: &Client) -> Result<bool, Error> {
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+        work.lock(Lock::User(&client.user)).await?;
         let Some(authorization) = authorizations::of_client(&mut work.transaction, client).await? else {
             return Ok(false);
         };
@@ -225,7 +225,7 @@ impl App {
         lease: Duration,
     ) -> Result<Authorization, Error> {
         let client = &present.client;
-        locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+        work.lock(Lock::User(&client.user)).await?;
         let expires_at = work.now.saturating_add(lease);
         let kept =
             authorizations::refresh(&mut work.transaction, present.id, index, work.now, expires_at).await?;
@@ -235,7 +235,7 @@ impl App {
     /// Ends an authorization that turned out to have no ground any more.
     async fn end_now(&self, authorization: &Authorization, reason: EndReason) -> Result<(), Error> {
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::User(&authorization.client.user)).await?;
+        work.lock(Lock::User(&authorization.client.user)).await?;
         self.end_authorization(&mut work, authorization, reason, Telling::Told).await?;
         self.commit(work).await
     }

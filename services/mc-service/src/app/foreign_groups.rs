@@ -16,7 +16,7 @@ use crate::domain::Rule;
 use crate::domain::user::Authorization;
 use crate::error::Error;
 use crate::store::affiliations;
-use crate::store::locks::{self, Lock};
+use crate::store::locks::Lock;
 use crate::wire;
 
 /// The most groups that one request may name.
@@ -118,7 +118,7 @@ impl App {
             return Ok(());
         }
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+        work.lock(Lock::User(&client.user)).await?;
         for group in &refused {
             affiliations::remove(&mut work.transaction, client, group).await?;
         }

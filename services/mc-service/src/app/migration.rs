@@ -16,7 +16,7 @@ use crate::domain::user::{Authorization, Client, Visitor};
 use crate::domain::{EndReason, Rule};
 use crate::error::Error;
 use crate::store::ended_migrations;
-use crate::store::locks::{self, Lock};
+use crate::store::locks::Lock;
 
 /// What a visitor asks for.
 #[derive(Debug)]
@@ -97,8 +97,8 @@ impl App {
         lease: Duration,
     ) -> Result<Authorization, Error> {
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::Migration(visitor.migration_id)).await?;
-        locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+        work.lock(Lock::Migration(visitor.migration_id)).await?;
+        work.lock(Lock::User(&client.user)).await?;
         let authorization = Authorization {
             client,
             id,
@@ -178,7 +178,7 @@ impl App {
         reason: EndReason,
     ) -> Result<bool, Error> {
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+        work.lock(Lock::User(&client.user)).await?;
         let found = crate::store::authorizations::of_client(&mut work.transaction, client).await?;
         let is_meant = |authorization: &Authorization| {
             authorization.id == authorization_id

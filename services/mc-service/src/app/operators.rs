@@ -11,7 +11,7 @@ use super::work::{Begun, Work};
 use crate::domain::EndReason;
 use crate::domain::user::{Client, User};
 use crate::error::Error;
-use crate::store::locks::{self, Lock};
+use crate::store::locks::Lock;
 use crate::store::{Selection, authorizations, ended_migrations, served_by};
 use crate::wire;
 
@@ -152,7 +152,7 @@ impl App {
     async fn end_migration(&self, migration_id: Uuid, reason: EndReason) -> Result<usize, Error> {
         let mut work = self.begin().await?;
         // Whoever is about to begin this migration has done so before, or will see that it has ended.
-        locks::take(&mut work.transaction, Lock::Migration(migration_id)).await?;
+        work.lock(Lock::Migration(migration_id)).await?;
         ended_migrations::insert(&mut work.transaction, migration_id, work.now).await?;
         let visitors = authorizations::of_migration(&mut work.transaction, migration_id).await?;
         let away = served_by::of_migration(&mut work.transaction, migration_id).await?;
@@ -177,7 +177,7 @@ async fn lock_all<'a>(work: &mut Work, users: impl Iterator<Item = &'a User>) ->
     users.sort_unstable();
     users.dedup();
     for user in users {
-        locks::take(&mut work.transaction, Lock::User(user)).await?;
+        work.lock(Lock::User(user)).await?;
     }
     Ok(())
 }

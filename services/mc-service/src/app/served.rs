@@ -25,7 +25,7 @@ use crate::domain::profile::ProfileAnswer;
 use crate::domain::user::{Client, ServedBy, User};
 use crate::domain::{EndReason, Rule, rule_name};
 use crate::error::Error;
-use crate::store::locks::{self, Lock};
+use crate::store::locks::Lock;
 use crate::store::{ended_migrations, partner_affiliations, served_by};
 use crate::wire;
 
@@ -90,8 +90,8 @@ impl App {
             .map_err(Error::NotPermittedToPartner)?;
 
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::Migration(question.migration_id)).await?;
-        locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+        work.lock(Lock::Migration(question.migration_id)).await?;
+        work.lock(Lock::User(&client.user)).await?;
         if ended_migrations::contains(&mut work.transaction, question.migration_id).await? {
             return Err(Error::NotPermittedToPartner(Rule::MigrationEnded));
         }
@@ -150,7 +150,7 @@ impl App {
         reason: EndReason,
     ) -> Result<(), Error> {
         let mut work = self.begin().await?;
-        locks::take(&mut work.transaction, Lock::User(&client.user)).await?;
+        work.lock(Lock::User(&client.user)).await?;
         let found = served_by::of_client(&mut work.transaction, client).await?;
         let is_meant =
             |mark: &ServedBy| mark.partner == *partner && mark.authorization_id == authorization_id;

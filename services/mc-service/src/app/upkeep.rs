@@ -12,7 +12,7 @@ use super::App;
 use super::ending::Telling;
 use crate::domain::EndReason;
 use crate::error::Error;
-use crate::store::locks::{self, Lock};
+use crate::store::locks::Lock;
 use crate::store::{authorizations, notices, partner_affiliations, served_by};
 
 /// How often the database is asked for a sign of life.
@@ -68,7 +68,7 @@ impl App {
             let expired = authorizations::expired(&self.database, now, BATCH).await?;
             for seen in &expired {
                 let mut work = self.begin().await?;
-                locks::take(&mut work.transaction, Lock::User(&seen.client.user)).await?;
+                work.lock(Lock::User(&seen.client.user)).await?;
                 let present = authorizations::of_client(&mut work.transaction, &seen.client).await?;
                 // It may have been refreshed, or have begun anew, while the lock was waited for.
                 let present = present.filter(|present| present.expires_at <= work.now);
@@ -85,7 +85,7 @@ impl App {
             let expired = served_by::expired(&self.database, now, BATCH).await?;
             for seen in &expired {
                 let mut work = self.begin().await?;
-                locks::take(&mut work.transaction, Lock::User(&seen.client.user)).await?;
+                work.lock(Lock::User(&seen.client.user)).await?;
                 let present = served_by::of_client(&mut work.transaction, &seen.client).await?;
                 if let Some(present) = present.filter(|present| present.expires_at <= work.now) {
                     self.end_mark(&mut work, &present, EndReason::Expired, Telling::Silent).await?;

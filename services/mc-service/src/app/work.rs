@@ -1,5 +1,7 @@
 //! One transaction, with the changes that clients are told and the notices that other MC systems are told once it is committed.
 
+use std::collections::BTreeMap;
+
 use mcx_proto::mcservice::v1::WatchServiceStatusResponse;
 use mcx_proto::mcservice::v1::watch_service_status_response::Event;
 use mcx_store::Transaction;
@@ -11,6 +13,7 @@ use prost::Message;
 use super::App;
 use crate::domain::user::User;
 use crate::error::Error;
+use crate::store::locks::{self, Lock};
 use crate::store::notices::{self, NoticeKind};
 
 /// The topic of what clients of a user are told.
@@ -23,19 +26,31 @@ pub(crate) struct Work {
     pub(crate) transaction: Transaction,
     /// When it began; everything that it writes bears this time.
     pub(crate) now: Timestamp,
+    /// How often the lock of each user had been taken, this time included: it counts what happens to her, in the order of commits.
+    taken: BTreeMap<User, i64>,
     changes: Vec<NewChange>,
     left_notices: bool,
     request: Option<MutatingRequest>,
 }
 
 impl Work {
-    /// Tells the clients of a user once this is committed.
+    /// Takes a lock, as soon as no other work has it.
+    pub(crate) async fn lock(&mut self, lock: Lock<'_>) -> Result<(), Error> {
+        let taken = locks::take(&mut self.transaction, lock).await?;
+        if let Lock::User(user) = lock {
+            self.taken.insert(user.clone(), taken);
+        }
+        Ok(())
+    }
+
+    /// Tells the clients of a user once this is committed. The version of the change is how often her lock had been taken, by which a
+    /// watch knows what the status that it began with has in it already; 0 where the lock is not held.
     pub(crate) fn tell(&mut self, user: &User, event: Event) {
         let message = WatchServiceStatusResponse { resume_token: String::new(), event: Some(event) };
         self.changes.push(NewChange {
             topic: topic(user),
             document: topic(user),
-            version: self.now.as_micros(),
+            version: self.taken.get(user).copied().unwrap_or_default(),
             payload: message.encode_to_vec().into(),
         });
     }
@@ -65,7 +80,14 @@ impl App {
     pub(crate) async fn begin(&self) -> Result<Work, Error> {
         let now = self.clock.now();
         let transaction = self.database.begin().await?;
-        Ok(Work { transaction, now, changes: Vec::new(), left_notices: false, request: None })
+        Ok(Work {
+            transaction,
+            now,
+            taken: BTreeMap::new(),
+            changes: Vec::new(),
+            left_notices: false,
+            request: None,
+        })
     }
 
     /// Begins the work on a mutating request; one without a `request_id` is always granted.

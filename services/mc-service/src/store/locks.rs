@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mcx_store::{StoreError, Transaction};
+use mcx_store::{Database, StoreError, Transaction};
 use mcx_types::FunctionalAlias;
 use uuid::Uuid;
 
@@ -29,14 +29,25 @@ impl fmt::Display for Lock<'_> {
     }
 }
 
-/// Takes the lock, as soon as no other transaction has it.
-pub(crate) async fn take(transaction: &mut Transaction, lock: Lock<'_>) -> Result<(), StoreError> {
-    transaction
+/// Takes the lock, as soon as no other transaction has it; returns how often it was taken, this time included.
+pub(crate) async fn take(transaction: &mut Transaction, lock: Lock<'_>) -> Result<i64, StoreError> {
+    let (taken,): (i64,) = transaction
         .statement(
-            "INSERT INTO lock (name, taken) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET taken = lock.taken + 1",
+            "INSERT INTO lock (name, taken) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET taken = lock.taken + 1 \
+             RETURNING taken",
         )
         .bind(lock.to_string())
-        .execute()
-        .await
-        .map(drop)
+        .fetch_one()
+        .await?;
+    Ok(taken)
+}
+
+/// How often the lock was taken by transactions that have ended.
+pub(crate) async fn taken(database: &Database, lock: Lock<'_>) -> Result<i64, StoreError> {
+    let row: Option<(i64,)> = database
+        .statement("SELECT taken FROM lock WHERE name = $1")
+        .bind(lock.to_string())
+        .fetch_optional()
+        .await?;
+    Ok(row.map_or(0, |(taken,)| taken))
 }

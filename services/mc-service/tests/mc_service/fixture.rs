@@ -1,0 +1,507 @@
+//! `alpha.example` and `bravo.example`: two MC service servers behind their real listeners. Alice of alpha may migrate to bravo for MCPTT
+//! and MCVideo; Bob is at home in bravo, Carol in alpha.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mc_service::config::McServiceConfig;
+use mc_service::domain::user::{User, Visitor};
+use mc_service::{Dependencies, SCHEMA, Service};
+use mcx_federation::access_token::{AccessTokenClaims, PrimaryClaim, Scope};
+use mcx_federation::{BreakerSettings, Listener, PartnerDirectory, PartnerTerms, PeerService, TrustBundles};
+use mcx_proto::mcservice::v1 as proto;
+use mcx_proto::mcservice::v1::affiliation_service_client::AffiliationServiceClient;
+use mcx_proto::mcservice::v1::communication_service_client::CommunicationServiceClient;
+use mcx_proto::mcservice::v1::functional_alias_activation_service_client::FunctionalAliasActivationServiceClient;
+use mcx_proto::mcservice::v1::migrated_user_service_client::MigratedUserServiceClient;
+use mcx_proto::mcservice::v1::service_authorization_service_client::ServiceAuthorizationServiceClient;
+use mcx_proto::mcservice::v1::watch_service_status_response::Event;
+use mcx_proto::types::v1 as types;
+use mcx_runtime::error::{RemoteError, decode_status};
+use mcx_runtime::server::ServerConfig;
+use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
+use mcx_testkit::{FaultProxy, PostgresServer, TestTokens, TrustDomain, any_port, authorized};
+use mcx_types::{
+    Clock, Entity, ManualClock, McService, McServiceGroupId, McServiceId, McSystemId, SystemClock, Validity,
+};
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use crate::sources::{Sources, group, profile, target, visitor_profile};
+
+/// Where a system of a test keeps its durable state.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// The UE that Alice uses unless a test says otherwise.
+pub(crate) const UE: Uuid = Uuid::from_u128(1);
+/// Her other one.
+pub(crate) const OTHER_UE: Uuid = Uuid::from_u128(2);
+/// The migration of Alice.
+pub(crate) const MIGRATION: Uuid = Uuid::from_u128(0x71);
+
+/// One MC system with its MC service server.
+pub(crate) struct System {
+    pub(crate) own: TrustDomain,
+    pub(crate) id: McSystemId,
+    pub(crate) internal: SocketAddr,
+    pub(crate) client: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    /// What partners reach it by.
+    pub(crate) network: FaultProxy,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) partners: PartnerDirectory,
+    tokens: TestTokens,
+    _directory: TempDir,
+    _shutdown: DropGuard,
+}
+
+/// Both systems, with an agreement between them.
+pub(crate) struct Systems {
+    pub(crate) alpha: System,
+    pub(crate) bravo: System,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+/// A user of a UE: her token, and where she calls.
+pub(crate) struct Caller {
+    channel: Channel,
+    token: String,
+}
+
+impl System {
+    async fn new(engine: Engine, name: &str, clock: &Arc<ManualClock>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = match engine {
+            Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
+            Engine::Postgres => PostgresServer::shared().create_database(),
+        };
+        let own = TrustDomain::new(name);
+        let identity = own.entity(Entity::McService);
+        let bundles = TrustBundles::new(identity.clone());
+        let database = Database::open(&DatabaseConfig::from_url(url), &SCHEMA).unwrap();
+        database.migrate().await.unwrap();
+        let sources = Sources::shared();
+        let system_clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let breaker = BreakerSettings { failures_to_open: 1_000, open_for: Duration::from_millis(1) };
+        let dialer = TrustDomain::dialer(identity.clone(), bundles.clone());
+        let partners = PartnerDirectory::new(dialer, bundles.clone(), breaker, system_clock);
+        let config = McServiceConfig {
+            upkeep_interval: Duration::from_millis(10),
+            partner_timeout: Duration::from_secs(5),
+            ..McServiceConfig::default()
+        };
+        let dependencies = Dependencies {
+            own: own.mc_system_id().clone(),
+            database,
+            cache: SharedCache::open(&CacheConfig::from_url("memory:"), name).unwrap(),
+            profiles: sources.clone(),
+            groups: sources.clone(),
+            aliases: sources.clone(),
+            partners: partners.clone(),
+            clock: clock.clone(),
+        };
+        let service = Service::build(config, dependencies);
+        let tokens = own.tokens();
+        let server = own
+            .server_for_users(identity, bundles, &tokens)
+            .listener(Listener::Internal, any_port())
+            .listener(Listener::Peer, any_port());
+        let bound = service.add_to(server, &ServerConfig::default()).bind().await.unwrap();
+        let address = |listener| bound.address(listener).unwrap();
+        let (internal, peer, client) =
+            (address(Listener::Internal), address(Listener::Peer), address(Listener::Client));
+        let token = CancellationToken::new();
+        tokio::spawn(bound.serve(token.clone()));
+        tokio::spawn(token.clone().run_until_cancelled_owned(service.upkeep()));
+        service.readiness().wait_until_serving().await;
+        let network = FaultProxy::start(peer).await;
+        let id = own.mc_system_id().clone();
+        Self {
+            own,
+            id,
+            internal,
+            client,
+            peer,
+            network,
+            sources,
+            partners,
+            tokens,
+            _directory: directory,
+            _shutdown: token.drop_guard(),
+        }
+    }
+
+    /// What an agreement says of this system.
+    pub(crate) fn terms(&self) -> PartnerTerms {
+        let endpoints = vec![self.network.address().into()];
+        let service = PeerService { endpoints, presents: Entity::McService };
+        PartnerTerms {
+            mc_system_id: self.id.clone(),
+            trust_bundle_pem: self.own.bundle_pem().to_owned(),
+            is_suspended: false,
+            validity: Validity::default(),
+            services: HashMap::from([(Entity::McService, service)]),
+        }
+    }
+
+    /// The claims of a token with the scopes of all MC services.
+    pub(crate) fn claims(&self, subject: &str) -> AccessTokenClaims {
+        self.tokens.claims(subject, &[Scope::PttService, Scope::VideoService, Scope::DataService])
+    }
+
+    /// A user at home here.
+    pub(crate) fn user(&self, subject: &str) -> Caller {
+        self.with_claims(&self.claims(subject))
+    }
+
+    pub(crate) fn with_claims(&self, claims: &AccessTokenClaims) -> Caller {
+        Caller { channel: self.own.user_channel(self.client), token: self.tokens.sign(claims) }
+    }
+
+    /// A visitor from another system.
+    pub(crate) fn visitor(&self, subject: &str, primary: &System) -> Caller {
+        let primary = PrimaryClaim { iss: primary.tokens.issuer(), mc_system_id: primary.id.clone() };
+        self.with_claims(&AccessTokenClaims { primary: Some(primary), mc_id: None, ..self.claims(subject) })
+    }
+
+    pub(crate) fn operator(&self) -> MigratedUserServiceClient<Channel> {
+        let channel = self.own.channel(self.own.operator(), Entity::McService, self.internal);
+        MigratedUserServiceClient::new(channel)
+    }
+
+    /// A channel of another entity of this system.
+    pub(crate) fn entity(&self, entity: Entity) -> Channel {
+        self.own.channel(self.own.entity(entity), Entity::McService, self.internal)
+    }
+}
+
+/// Who a user is, as test tokens say.
+pub(crate) fn user(mc_service: McService, subject: &str, system: &McSystemId) -> User {
+    User { mc_service, id: service_id(mc_service, subject, system) }
+}
+
+pub(crate) fn service_id(mc_service: McService, subject: &str, system: &McSystemId) -> McServiceId {
+    format!("sip:{subject}@{mc_service}.{system}").parse().unwrap()
+}
+
+/// The group of alpha that Alice needs when she is away.
+pub(crate) fn rescue() -> McServiceGroupId {
+    "sip:rescue@alpha.example".parse().unwrap()
+}
+
+/// A group of bravo.
+pub(crate) fn border() -> McServiceGroupId {
+    "sip:border@bravo.example".parse().unwrap()
+}
+
+impl Systems {
+    pub(crate) async fn new(engine: Engine) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(SystemClock.now()));
+        let alpha = System::new(engine, "alpha.example", &clock).await;
+        let bravo = System::new(engine, "bravo.example", &clock).await;
+        let systems = Self { alpha, bravo, clock };
+        systems.agree();
+        systems.provision();
+        systems
+    }
+
+    /// Agrees with each other.
+    pub(crate) fn agree(&self) {
+        assert!(self.alpha.partners.replace(vec![self.bravo.terms()]).is_empty());
+        assert!(self.bravo.partners.replace(vec![self.alpha.terms()]).is_empty());
+    }
+
+    fn provision(&self) {
+        let (alpha, bravo) = (&self.alpha, &self.bravo);
+        let (rescue, border) = (rescue(), border());
+        let partner_ids: Vec<(McService, McServiceId)> = [McService::Ptt, McService::Video]
+            .map(|service| (service, service_id(service, "alice.alpha", &bravo.id)))
+            .to_vec();
+        for service in McService::ALL {
+            let mut home = profile(1, &[&rescue]);
+            home.migration_targets = vec![target(&bravo.id, &partner_ids)];
+            alpha.sources.put_profile(&user(service, "alice", &alpha.id), home);
+            alpha.sources.put_profile(&user(service, "carol", &alpha.id), profile(1, &[&rescue]));
+            bravo.sources.put_profile(&user(service, "bob", &bravo.id), profile(1, &[&border]));
+            let visitor = Visitor {
+                primary: alpha.id.clone(),
+                primary_id: service_id(service, "alice", &alpha.id),
+                migration_id: MIGRATION,
+            };
+            let visiting = visitor_profile(1, &[&rescue, &border], visitor);
+            bravo.sources.put_profile(&user(service, "alice.alpha", &bravo.id), visiting);
+        }
+        let id = |subject: &str, system: &System| service_id(McService::Ptt, subject, &system.id);
+        let (alice, carol) = (id("alice", alpha), id("carol", alpha));
+        let (bob, visitor) = (id("bob", bravo), id("alice.alpha", bravo));
+        alpha.sources.put_group(group(&rescue, &alpha.id), &[(&alice, &alpha.id), (&carol, &alpha.id)]);
+        bravo.sources.put_group(group(&rescue, &alpha.id), &[(&visitor, &alpha.id)]);
+        bravo.sources.put_group(group(&border, &bravo.id), &[(&visitor, &alpha.id), (&bob, &bravo.id)]);
+    }
+
+    /// Alice in her primary MC system.
+    pub(crate) fn alice(&self) -> Caller {
+        self.alpha.user("alice")
+    }
+
+    /// Alice in the partner MC system.
+    pub(crate) fn visitor(&self) -> Caller {
+        self.bravo.visitor("alice.alpha", &self.alpha)
+    }
+
+    /// What Alice asks of the partner.
+    pub(crate) fn migrate(
+        &self,
+        mc_service: McService,
+        client: Uuid,
+    ) -> proto::AuthorizeMigrationServiceRequest {
+        proto::AuthorizeMigrationServiceRequest {
+            mc_service: wire(mc_service),
+            primary_mc_service_id: service_id(mc_service, "alice", &self.alpha.id).to_string(),
+            profile_index: None,
+            client_instance: client.to_string(),
+        }
+    }
+
+    /// Alice is served by the partner with MCPTT on one UE.
+    pub(crate) async fn migrated(&self) -> proto::ServiceAuthorization {
+        let request = self.migrate(McService::Ptt, UE);
+        let answer = self.visitor().migrate(request).await.unwrap().into_inner();
+        answer.authorization.unwrap()
+    }
+
+    /// Where alpha takes Alice to be served with MCPTT.
+    pub(crate) async fn served_by(&self) -> Vec<proto::ServedBy> {
+        let identity = types::McServiceIdentity {
+            mc_service: wire(McService::Ptt),
+            mc_service_id: service_id(McService::Ptt, "alice", &self.alpha.id).to_string(),
+        };
+        let request = proto::GetServingSystemRequest { identity: Some(identity) };
+        self.alpha.operator().get_serving_system(request).await.unwrap().into_inner().served_by
+    }
+}
+
+pub(crate) fn wire(service: McService) -> i32 {
+    types::McService::from(service).into()
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Caller {
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        authorized(message, &self.token)
+    }
+
+    pub(crate) fn service(&self) -> ServiceAuthorizationServiceClient<Channel> {
+        ServiceAuthorizationServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn affiliations(&self) -> AffiliationServiceClient<Channel> {
+        AffiliationServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn aliases(&self) -> FunctionalAliasActivationServiceClient<Channel> {
+        FunctionalAliasActivationServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn communication(&self) -> CommunicationServiceClient<Channel> {
+        CommunicationServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) async fn migrate(
+        &self,
+        request: proto::AuthorizeMigrationServiceRequest,
+    ) -> Answer<proto::AuthorizeMigrationServiceResponse> {
+        self.service().authorize_migration_service(self.request(request)).await
+    }
+
+    pub(crate) async fn log_on(
+        &self,
+        mc_service: McService,
+        profile_index: Option<u32>,
+        client: Uuid,
+    ) -> Answer<proto::AuthorizeServiceResponse> {
+        let request = proto::AuthorizeServiceRequest {
+            mc_service: wire(mc_service),
+            profile_index,
+            client_instance: client.to_string(),
+        };
+        self.service().authorize_service(self.request(request)).await
+    }
+
+    /// Authorized with MCPTT on the usual UE.
+    pub(crate) async fn logged_on(self) -> Self {
+        self.log_on(McService::Ptt, None, UE).await.unwrap();
+        self
+    }
+
+    pub(crate) async fn log_off(&self, mc_service: McService, client: Uuid) -> bool {
+        let request = proto::DeauthorizeServiceRequest {
+            mc_service: wire(mc_service),
+            client_instance: client.to_string(),
+        };
+        let answer = self.service().deauthorize_service(self.request(request)).await;
+        answer.unwrap().into_inner().was_authorized
+    }
+
+    pub(crate) async fn refresh(
+        &self,
+        mc_service: McService,
+        client: Uuid,
+    ) -> Answer<proto::RefreshServiceAuthorizationResponse> {
+        let request = proto::RefreshServiceAuthorizationRequest {
+            mc_service: wire(mc_service),
+            client_instance: client.to_string(),
+        };
+        self.service().refresh_service_authorization(self.request(request)).await
+    }
+
+    pub(crate) async fn status(&self, mc_service: McService) -> proto::GetServiceStatusResponse {
+        let request = proto::GetServiceStatusRequest { mc_service: wire(mc_service) };
+        self.service().get_service_status(self.request(request)).await.unwrap().into_inner()
+    }
+
+    /// Watches from now on: what is told first is read away.
+    pub(crate) async fn watch(&self, client: Uuid) -> Watching {
+        let mut watching = self.resume(client, String::new()).await.unwrap();
+        while watching.next().await.event.is_some() {}
+        watching
+    }
+
+    pub(crate) async fn resume(&self, client: Uuid, resume_token: String) -> Result<Watching, Status> {
+        let request = proto::WatchServiceStatusRequest { client_instance: client.to_string(), resume_token };
+        let stream = self.service().watch_service_status(self.request(request)).await?.into_inner();
+        Ok(Watching(stream))
+    }
+
+    pub(crate) async fn affiliate(
+        &self,
+        client: Uuid,
+        groups: &[&McServiceGroupId],
+    ) -> Answer<proto::AffiliateResponse> {
+        let request = proto::AffiliateRequest {
+            mc_service: wire(McService::Ptt),
+            client_instance: client.to_string(),
+            group_ids: groups.iter().map(ToString::to_string).collect(),
+        };
+        self.affiliations().affiliate(self.request(request)).await
+    }
+
+    /// The rules by which the client is affiliated, or not, in the order asked for.
+    pub(crate) async fn affiliate_rules(
+        &self,
+        client: Uuid,
+        groups: &[&McServiceGroupId],
+    ) -> Vec<(bool, proto::DecisionRule)> {
+        let outcomes = self.affiliate(client, groups).await.unwrap().into_inner().outcomes;
+        outcomes.iter().map(|outcome| (outcome.affiliated, outcome.rule())).collect()
+    }
+
+    pub(crate) async fn affiliated(&self) -> Vec<(String, String)> {
+        let request = proto::ListAffiliationsRequest { mc_service: wire(McService::Ptt) };
+        let answer = self.affiliations().list_affiliations(self.request(request)).await.unwrap();
+        let affiliations = answer.into_inner().affiliations;
+        affiliations.into_iter().map(|found| (found.group_id, found.client_instance)).collect()
+    }
+
+    /// Asks whether she may call.
+    pub(crate) async fn may_call(
+        &self,
+        kind: proto::CommunicationKind,
+        target: proto::authorize_communication_request::Target,
+    ) -> Answer<proto::AuthorizeCommunicationResponse> {
+        let request = proto::AuthorizeCommunicationRequest {
+            mc_service: wire(McService::Ptt),
+            kind: kind.into(),
+            target: Some(target),
+            ..Default::default()
+        };
+        self.communication().authorize_communication(self.request(request)).await
+    }
+}
+
+/// A watch under way.
+pub(crate) struct Watching(Streaming<proto::WatchServiceStatusResponse>);
+
+impl Watching {
+    /// The next message, whatever it is.
+    pub(crate) async fn next(&mut self) -> proto::WatchServiceStatusResponse {
+        self.message().await.unwrap()
+    }
+
+    pub(crate) async fn message(&mut self) -> Result<proto::WatchServiceStatusResponse, Status> {
+        let next = tokio::time::timeout(Duration::from_secs(20), self.0.message()).await;
+        Ok(next.expect("something is told in time")?.expect("the watch has not ended"))
+    }
+
+    /// The next event; positions are passed over.
+    pub(crate) async fn event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.next().await.event {
+                return event;
+            }
+        }
+    }
+
+    /// Why the service of the client ended.
+    pub(crate) async fn ended(&mut self) -> proto::EndReason {
+        match self.event().await {
+            Event::Ended(ended) => ended.reason(),
+            other => panic!("the service has not ended, but {other:?}"),
+        }
+    }
+
+    /// Why the user is not served by the partner any more.
+    pub(crate) async fn home_again(&mut self) -> proto::EndReason {
+        match self.event().await {
+            Event::ServedByChanged(changed) => changed.ended(),
+            other => panic!("she is not home again, but {other:?}"),
+        }
+    }
+}
+
+/// What an rpc refused.
+pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, Status>) -> RemoteError {
+    decode_status(&outcome.unwrap_err())
+}
+
+/// The reason of a refusal, and the rule that it names.
+pub(crate) fn reason<T: std::fmt::Debug>(outcome: Result<T, Status>) -> (String, String) {
+    let refused = refusal(outcome);
+    (refused.reason, refused.metadata.get("rule").cloned().unwrap_or_default())
+}
+
+/// The fields of a refusal.
+pub(crate) fn fields<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Vec<String> {
+    let refused = refusal(outcome);
+    assert_eq!(refused.reason, "INVALID_REQUEST", "{refused}");
+    refused.violations.into_iter().map(|violation| violation.field).collect()
+}
+
+/// Makes each test once per engine: `sqlite::name` and `postgres::name`.
+macro_rules! on_every_database {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::fixture::Systems::new(crate::fixture::Engine::Sqlite).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::fixture::Systems::new(crate::fixture::Engine::Postgres).await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_every_database;
