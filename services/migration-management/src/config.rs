@@ -72,6 +72,10 @@ impl VisitorsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProvisioningConfig {
+    /// How long another entity of this MC system may take to take up to 500 users.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub entity_timeout: Duration,
     /// How long a partner may take to take up to 500 users.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
@@ -93,6 +97,7 @@ pub struct ProvisioningConfig {
 impl Default for ProvisioningConfig {
     fn default() -> Self {
         Self {
+            entity_timeout: Duration::from_secs(10),
             partner_timeout: Duration::from_secs(10),
             first_retry: Duration::from_secs(1),
             longest_retry: Duration::from_secs(30),
@@ -157,6 +162,7 @@ impl mcx_runtime::config::Settings for MigrationManagementConfig {
             ("sip_database_timeout", self.sip_database_timeout),
             ("agreement_refresh_interval", self.agreement_refresh_interval),
             ("breaker_pause", self.breaker_pause),
+            ("provisioning.entity_timeout", self.provisioning.entity_timeout),
             ("provisioning.partner_timeout", self.provisioning.partner_timeout),
             ("provisioning.first_retry", self.provisioning.first_retry),
             ("provisioning.longest_retry", self.provisioning.longest_retry),
