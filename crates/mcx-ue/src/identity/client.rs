@@ -164,9 +164,10 @@ impl IdentityManagementClient {
             request = request.header(COOKIE, cookies);
         }
         let answer = https.send("POST login page", request).await?;
-        if answer.location().is_none() {
-            // The page again.
-            return Err(IdentityError::WrongCredentials);
+        match answer.location() {
+            Some(_) => {}
+            None if login_form(answer.text()?).is_some() => return Err(IdentityError::WrongCredentials),
+            None => return Err(IdentityError::Malformed("the login page leads nowhere")),
         }
         Ok(answer)
     }

@@ -181,7 +181,11 @@ async fn login(State(provider): Shared, headers: HeaderMap, Form(form): Form<Fie
     assert_eq!(headers["cookie"].to_str().unwrap(), format!("csrf={csrf}"));
     let Some(request) = provider.pages.remove(csrf) else { return StatusCode::BAD_REQUEST.into_response() };
     if form["mc_id"] != MC_ID || form["password"] != PASSWORD {
-        return (StatusCode::UNAUTHORIZED, Html("<form><input name=mc_id></form>")).into_response();
+        return (
+            StatusCode::UNAUTHORIZED,
+            Html("<form><input name=mc_id><input type=password name=password></form>"),
+        )
+            .into_response();
     }
     let code = provider.next("code");
     let back = format!("{}?code={code}&state={}", request["redirect_uri"], request["state"]);
