@@ -10,16 +10,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use mcx_aka::IndexValue;
+use mcx_store::sealing::{KeyFile, KeyFileError, KeyRing, SealedSecret, UnsealError};
 use mcx_store::{Database, GroupCommit, GroupCommitConfig, GroupCommitError, SharedCache, StoreError};
 use mcx_types::{Clock, Impi, McSystemId};
 
 use crate::config::SipDatabaseConfig;
-use crate::domain::key_ring::{KeyRing, NONCE_LENGTH, OpenKeysError, SealedKeys};
 use crate::domain::requester::{Requester, index_of_partner};
 use crate::domain::subscriber::{Subscriber, SubscriberKeys};
 use crate::error::SipDatabaseError;
 use crate::random::RandomSource;
-use crate::store::{Advance, Advanced, IssuedChallenges, KeyFile, KeyFileError, Store};
+use crate::store::{Advance, Advanced, IssuedChallenges, Store};
 
 pub(crate) use import::ImportReport;
 pub(crate) use provisioning::Mutation;
@@ -115,19 +115,19 @@ impl App {
 
     /// Opens the keys of a subscriber. A key that is missing may have been added to the file since it was read.
     async fn open_keys(&self, subscriber: &Subscriber) -> Result<SubscriberKeys, SipDatabaseError> {
-        let mut opened = self.key_file.ring().open(subscriber.impi(), &subscriber.keys);
-        if let Err(OpenKeysError::KeyMissing { .. }) = opened {
+        let open = |ring: &KeyRing| SubscriberKeys::open(ring, subscriber.impi(), &subscriber.keys);
+        let mut opened = open(&self.key_file.ring());
+        if let Err(UnsealError::KeyMissing { .. }) = opened {
             match self.key_file.reload().await {
-                Ok(ring) => opened = ring.open(subscriber.impi(), &subscriber.keys),
+                Ok(ring) => opened = open(&ring),
                 Err(error) => tracing::error!(%error, "key file cannot be read again"),
             }
         }
         opened.map_err(|error| open_error(subscriber, error))
     }
 
-    fn seal_keys(&self, ring: &KeyRing, impi: &Impi, keys: &SubscriberKeys) -> SealedKeys {
-        let nonce: [u8; NONCE_LENGTH] = self.random.array();
-        ring.seal(impi, keys, nonce)
+    fn seal_keys(&self, ring: &KeyRing, impi: &Impi, keys: &SubscriberKeys) -> SealedSecret {
+        keys.seal(ring, impi, self.random.array())
     }
 
     fn store_error(&self, error: StoreError) -> SipDatabaseError {
@@ -144,12 +144,10 @@ impl App {
     }
 }
 
-fn open_error(subscriber: &Subscriber, error: OpenKeysError) -> SipDatabaseError {
+fn open_error(subscriber: &Subscriber, error: UnsealError) -> SipDatabaseError {
     tracing::error!(impi = %subscriber.impi(), %error, "subscriber's keys cannot be opened");
     match error {
-        OpenKeysError::KeyMissing { key_id } => SipDatabaseError::KeyEncryptionKeyMissing { key_id },
-        OpenKeysError::Unopenable { .. } => {
-            SipDatabaseError::Internal("the keys of a subscriber do not open")
-        }
+        UnsealError::KeyMissing { key_id } => SipDatabaseError::KeyEncryptionKeyMissing { key_id },
+        UnsealError::Unopenable { .. } => SipDatabaseError::Internal("the keys of a subscriber do not open"),
     }
 }

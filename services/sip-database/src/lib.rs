@@ -24,12 +24,12 @@ use mcx_proto::sipdatabase::v1::subscriber_service_server::SubscriberServiceServ
 use mcx_runtime::limited;
 use mcx_runtime::readiness::Readiness;
 use mcx_runtime::server::{Server, ServerConfig};
+use mcx_store::sealing::KeyFileError;
 
 pub use app::Dependencies;
 pub use config::SipDatabaseConfig;
-pub use domain::key_ring::KeyRingError;
 pub use random::{RandomSource, SystemRandom};
-pub use store::{KeyFileError, SCHEMA, add_key, create_key_file};
+pub use store::SCHEMA;
 
 /// The SIP database as a part of a server.
 pub struct Service {

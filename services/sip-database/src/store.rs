@@ -1,7 +1,6 @@
-//! What the SIP database keeps: SQL, the shared cache, and the key file.
+//! What the SIP database keeps: SQL and the shared cache.
 
 mod issued_challenges;
-mod key_file;
 mod lookup;
 mod requesters;
 mod rotation;
@@ -13,8 +12,6 @@ use mcx_store::{Database, Schema};
 use sqlx::migrate::Migrator;
 
 pub(crate) use issued_challenges::IssuedChallenges;
-pub(crate) use key_file::KeyFile;
-pub use key_file::{KeyFileError, add_key, create_key_file};
 pub(crate) use rotation::Reseal;
 pub(crate) use sequences::{Advance, Advanced};
 

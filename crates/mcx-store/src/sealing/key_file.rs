@@ -118,7 +118,7 @@ fn read(path: &Path) -> Result<KeyRing, KeyFileError> {
 /// [`KeyFileError::Inaccessible`], also where there is such a file already: it is never overwritten.
 pub fn create_key_file(path: &Path, key_id: &str, key: [u8; 32]) -> Result<(), KeyFileError> {
     let inaccessible = |source| KeyFileError::Inaccessible { path: path.to_owned(), source };
-    let text = new_key_file(key_id, key);
+    let text = new_key_file(key_id, &Zeroizing::new(key));
     KeyRing::parse(&text).map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })?;
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(inaccessible)?;
@@ -131,11 +131,12 @@ pub fn create_key_file(path: &Path, key_id: &str, key: [u8; 32]) -> Result<(), K
 /// # Errors
 /// [`KeyFileError`]: the file cannot be used or written, or holds a key with that identifier already.
 pub fn add_key(path: &Path, key_id: &str, key: [u8; 32]) -> Result<(), KeyFileError> {
+    let key = Zeroizing::new(key);
     let inaccessible = |source| KeyFileError::Inaccessible { path: path.to_owned(), source };
     // Refuses a file that others may read before anything is added to it.
     read(path)?;
     let before = Zeroizing::new(std::fs::read_to_string(path).map_err(inaccessible)?);
-    let text = with_added_key(&before, key_id, key);
+    let text = with_added_key(&before, key_id, &key);
     KeyRing::parse(&text).map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })?;
     let temporary = path.with_extension("new");
     let mode = std::fs::metadata(path).map_err(inaccessible)?.mode() & 0o777;

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The length of a nonce: 96 bits, as SP 800-38D 8.2.2 wants of random ones.
 pub const NONCE_LENGTH: usize = 12;
@@ -169,17 +169,15 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
 }
 
-/// The text of a key file with one fresh key, for a first start. `key` is wiped.
-pub(super) fn new_key_file(key_id: &str, mut key: [u8; 32]) -> Zeroizing<String> {
+/// The text of a key file with one fresh key, for a first start.
+pub(super) fn new_key_file(key_id: &str, key: &[u8; 32]) -> Zeroizing<String> {
     let encoded = Zeroizing::new(BASE64.encode(key));
-    key.zeroize();
     Zeroizing::new(format!("active = \"{key_id}\"\n\n[keys]\n\"{key_id}\" = \"{}\"\n", encoded.as_str()))
 }
 
-/// The text of a key file with one more key, which is the active one. `key` is wiped.
-pub(super) fn with_added_key(text: &str, key_id: &str, mut key: [u8; 32]) -> Zeroizing<String> {
+/// The text of a key file with one more key, which is the active one.
+pub(super) fn with_added_key(text: &str, key_id: &str, key: &[u8; 32]) -> Zeroizing<String> {
     let encoded = Zeroizing::new(BASE64.encode(key));
-    key.zeroize();
     let mut with_key = Zeroizing::new(String::with_capacity(text.len() + 256));
     for line in text.lines() {
         if line.trim_start().starts_with("active") {
@@ -190,7 +188,7 @@ pub(super) fn with_added_key(text: &str, key_id: &str, mut key: [u8; 32]) -> Zer
         with_key.push('\n');
     }
     // `[keys]` is the only table of the file, so that what stands at its end belongs to it.
-    with_key.push_str(&format!("\"{key_id}\" = \"{}\"\n", encoded.as_str()));
+    with_key.extend(["\"", key_id, "\" = \"", encoded.as_str(), "\"\n"]);
     with_key
 }
 
@@ -229,6 +227,13 @@ mod tests {
             old.open(b"row", &resealed),
             Err(UnsealError::KeyMissing { key_id: "2026-02".to_owned() })
         );
+    }
+
+    #[test]
+    fn another_key_under_the_same_identifier_does_not_open() {
+        let sealed = ring("a", &[("a", 1)]).seal(b"row", b"secret", NONCE);
+        let outcome = ring("a", &[("a", 2)]).open(b"row", &sealed);
+        assert_eq!(outcome, Err(UnsealError::Unopenable { key_id: "a".to_owned() }));
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! `crossband key-file`: the file with the key-encryption keys of the SIP database.
+//! `crossband key-file`: the file with the key-encryption keys under which a system's secrets are stored.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
-use sip_database::SystemRandom;
+use mcx_store::sealing;
+use rand::RngExt;
 
 use super::say;
 
@@ -18,7 +19,7 @@ pub(super) enum KeyFileCommand {
         #[arg(long, value_name = "ID")]
         id: String,
     },
-    /// Adds a fresh key and makes it the active one; `crossband rotate-keys` then puts what is stored under it.
+    /// Adds a fresh key and makes it the active one; `crossband rotate-keys` then puts the subscribers' keys under it.
     Add {
         /// The file.
         file: PathBuf,
@@ -31,16 +32,17 @@ pub(super) enum KeyFileCommand {
 pub(super) fn run(command: &KeyFileCommand) -> Result<bool> {
     match command {
         KeyFileCommand::Create { file, id } => {
-            sip_database::create_key_file(file, id, &SystemRandom)?;
+            sealing::create_key_file(file, id, rand::rng().random())?;
             say(&format!(
-                "key {id} is in {}; without this file the subscribers' keys are lost, so keep a copy\n",
+                "key {id} is in {}; without this file what is stored under the key is lost, so keep a copy\n",
                 file.display()
             ));
         }
         KeyFileCommand::Add { file, id } => {
-            sip_database::add_key(file, id, &SystemRandom)?;
+            sealing::add_key(file, id, rand::rng().random())?;
             say(&format!(
-                "key {id} is active in {}; the old keys may go once crossband rotate-keys has run\n",
+                "key {id} is active in {}; crossband rotate-keys puts the subscribers' keys under it; an old key may go \
+                 when nothing is stored under it any more\n",
                 file.display()
             ));
         }

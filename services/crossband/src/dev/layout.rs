@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use mcx_store::sealing::create_key_file;
 use mcx_store::{CacheConfig, DatabaseConfig};
 use mcx_types::{Entity, McSystemId};
 use rand::RngExt;
-use sip_database::SystemRandom;
 
 use super::DevOptions;
 use crate::certificates::Certificates;
@@ -144,7 +144,7 @@ pub(super) fn config(
     };
     config.sip_database.key_file = directory.join("key-encryption-keys.toml");
     if !config.sip_database.key_file.exists() {
-        sip_database::create_key_file(&config.sip_database.key_file, FIRST_KEY, &SystemRandom)?;
+        create_key_file(&config.sip_database.key_file, FIRST_KEY, rand::rng().random())?;
     }
     config.identity_management.https_address = local(ports.https);
     config.identity_management.issuer = Some(format!("https://127.0.0.1:{}", ports.https));

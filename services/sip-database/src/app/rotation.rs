@@ -3,6 +3,7 @@
 use metrics::counter;
 
 use super::{App, open_error};
+use crate::domain::subscriber::SubscriberKeys;
 use crate::error::SipDatabaseError;
 use crate::store::Reseal;
 
@@ -39,7 +40,7 @@ impl App {
                 after = Some(last.impi().clone());
                 let mut batch = Vec::with_capacity(page.len());
                 for subscriber in &page {
-                    match ring.open(subscriber.impi(), &subscriber.keys) {
+                    match SubscriberKeys::open(&ring, subscriber.impi(), &subscriber.keys) {
                         Ok(keys) => batch.push(Reseal {
                             impi: subscriber.impi().clone(),
                             former_key_id: subscriber.keys.key_id.clone(),

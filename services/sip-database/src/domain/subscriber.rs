@@ -4,9 +4,8 @@ use std::fmt;
 
 use mcx_aka::digest::DigestAlgorithm;
 use mcx_aka::{Amf, Opc, SubscriberKey};
+use mcx_store::sealing::SealedSecret;
 use mcx_types::{Impi, Impu, SipIdentities, Timestamp};
-
-use crate::domain::key_ring::SealedKeys;
 
 /// What an operator says of a subscriber, besides its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub(crate) struct Subscriber {
     /// When it was last changed by an operator.
     pub(crate) updated_at: Timestamp,
     /// Its keys as they are stored.
-    pub(crate) keys: SealedKeys,
+    pub(crate) keys: SealedSecret,
 }
 
 /// The keys that the subscriber's ISIM holds too. Compared in constant time.

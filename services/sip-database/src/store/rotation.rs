@@ -1,12 +1,12 @@
 //! Changing the key-encryption key under which subscribers' keys are stored.
 
 use mcx_store::StoreError;
+use mcx_store::sealing::SealedSecret;
 use mcx_types::Impi;
 use serde_json::json;
 
 use super::Store;
 use super::rows::SubscriberRow;
-use crate::domain::key_ring::SealedKeys;
 use crate::domain::subscriber::{Subscriber, Version};
 
 /// The keys of a subscriber sealed anew.
@@ -17,7 +17,7 @@ pub(crate) struct Reseal {
     pub(crate) former_key_id: String,
     /// The version when they were read.
     pub(crate) version: Version,
-    pub(crate) keys: SealedKeys,
+    pub(crate) keys: SealedSecret,
 }
 
 impl Store {

@@ -2,9 +2,9 @@
 
 use mcx_aka::Amf;
 use mcx_store::StoreError;
+use mcx_store::sealing::SealedSecret;
 use mcx_types::{Impu, SipIdentities, Timestamp};
 
-use crate::domain::key_ring::SealedKeys;
 use crate::domain::subscriber::{Subscriber, SubscriberContent, Version};
 
 /// A row of `subscriber`.
@@ -44,7 +44,7 @@ impl TryFrom<SubscriberRow> for Subscriber {
             version: Version(row.version),
             created_at: Timestamp::from_micros(row.created_at),
             updated_at: Timestamp::from_micros(row.updated_at),
-            keys: SealedKeys { key_id: row.key_id, octets: row.keys },
+            keys: SealedSecret { key_id: row.key_id, octets: row.keys },
         })
     }
 }

@@ -1,12 +1,12 @@
 //! Reading and writing subscribers.
 
+use mcx_store::sealing::SealedSecret;
 use mcx_store::{Engine, StoreError, Transaction};
 use mcx_types::{Impi, Timestamp};
 use serde_json::json;
 
 use super::Store;
 use super::rows::{SubscriberRow, joined};
-use crate::domain::key_ring::SealedKeys;
 use crate::domain::subscriber::{Subscriber, SubscriberContent, Version};
 use crate::error::TakenIdentity;
 
@@ -14,7 +14,7 @@ use crate::error::TakenIdentity;
 #[derive(Debug, Clone)]
 pub(crate) struct NewSubscriber {
     pub(crate) content: SubscriberContent,
-    pub(crate) keys: SealedKeys,
+    pub(crate) keys: SealedSecret,
 }
 
 /// What became of inserting subscribers.
@@ -185,7 +185,7 @@ pub(crate) enum Updated {
 pub(crate) async fn update(
     transaction: &mut Transaction,
     content: &SubscriberContent,
-    keys: Option<&SealedKeys>,
+    keys: Option<&SealedSecret>,
     version: Version,
     now: Timestamp,
 ) -> Result<Updated, StoreError> {

@@ -2,11 +2,11 @@
 
 use mcx_aka::digest::DigestAlgorithm;
 use mcx_aka::isim::IsimFailure;
-use mcx_types::{Entity, SipIdentities, SpiffeId};
+use mcx_types::{Entity, SipIdentities};
 use sip_database::client::{ClientError, Reason, SipAuthenticationClient};
 use tonic::Code;
 
-use crate::fixture::{System, User, on_every_database, own_system, system_id};
+use crate::fixture::{System, User, on_every_database, system_id};
 
 on_every_database!(
     vectors_are_accepted_by_the_isim_in_their_order,
@@ -138,7 +138,7 @@ async fn requests_that_are_not_as_they_must_be_are_refused_with_every_field(syst
     use mcx_proto::types::v1::SipIdentities as Message;
 
     let replica = system.replica().await;
-    let channel = system.channel(&replica, SpiffeId::entity(own_system(), Entity::SipCore));
+    let channel = system.channel(&replica, system.own.entity(Entity::SipCore));
     let request = GetSipAuthenticationInformationRequest {
         identities: Some(Message { impi: "alice".to_owned(), impus: vec!["nonsense".to_owned()] }),
         scheme: 77,
@@ -178,7 +178,7 @@ async fn only_the_own_sip_core_and_migration_management_may_ask_and_each_for_its
     let refused = core.authentication_information(identities, None, 1, Some(&bravo)).await.unwrap_err();
     assert_eq!(refused.reason(), Some(Reason::RequesterNotAllowed));
     let management = system.migration_management(&replica);
-    for own in [None, Some(own_system())] {
+    for own in [None, Some(system.own.mc_system_id().clone())] {
         let refused = management.authentication_information(identities, None, 1, own.as_ref()).await;
         assert_eq!(refused.unwrap_err().reason(), Some(Reason::RequesterNotAllowed));
     }

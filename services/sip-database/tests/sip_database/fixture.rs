@@ -1,22 +1,20 @@
 //! A SIP database behind its real listener, and clients with real certificates.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcx_aka::isim::{Isim, IsimAnswer, IsimFailure};
 use mcx_aka::{AuthenticationVector, Milenage, Opc, OperatorKey, SubscriberKey};
-use mcx_federation::{
-    CertificateAuthority, CertificateValidity, ChannelSettings, Dialer, Listener, OwnIdentity, PolicyTable,
-    TrustBundles, policy,
-};
-use mcx_runtime::server::{Server, ServerConfig};
+use mcx_federation::{Listener, OwnIdentity, TrustBundles};
+use mcx_runtime::server::ServerConfig;
+use mcx_store::sealing::create_key_file;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
-use mcx_testkit::PostgresServer;
-use mcx_types::{Clock, Entity, McSystemId, SipIdentities, SpiffeId, SystemClock, Timestamp};
+use mcx_testkit::{PostgresServer, TrustDomain, any_port};
+use mcx_types::{Entity, McSystemId, SipIdentities, SystemClock, Timestamp};
 use sip_database::client::{NewSubscriber, SipAuthenticationClient, SubscriberClient};
-use sip_database::{Dependencies, SCHEMA, Service, SipDatabaseConfig, SystemRandom, create_key_file};
+use sip_database::{Dependencies, SCHEMA, Service, SipDatabaseConfig, SystemRandom};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -32,10 +30,9 @@ pub(crate) enum Engine {
 /// The MC system `alpha.example`: its certificates, its stores and its key file, which all replicas share.
 pub(crate) struct System {
     pub(crate) directory: TempDir,
-    authority: CertificateAuthority,
+    pub(crate) own: TrustDomain,
     database: DatabaseConfig,
     cache: SharedCache,
-    clock: Arc<dyn Clock>,
 }
 
 /// One running replica; it ends with this value.
@@ -47,14 +44,6 @@ pub(crate) struct Replica {
 
 pub(crate) fn system_id(text: &str) -> McSystemId {
     text.parse().unwrap()
-}
-
-pub(crate) fn own_system() -> McSystemId {
-    system_id("alpha.example")
-}
-
-fn validity(clock: &dyn Clock) -> CertificateValidity {
-    CertificateValidity::starting(clock.now(), Duration::from_secs(3600))
 }
 
 impl System {
@@ -75,12 +64,10 @@ impl System {
     }
 
     async fn with(directory: TempDir, database: DatabaseConfig) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let authority = CertificateAuthority::create(own_system(), validity(&*clock)).unwrap();
-        create_key_file(&directory.path().join("keys.toml"), "2026-01", &SystemRandom).unwrap();
+        create_key_file(&directory.path().join("keys.toml"), "2026-01", [0x42; 32]).unwrap();
         let cache =
             SharedCache::open(&CacheConfig::from_url("memory:"), "alpha.example/sip-database").unwrap();
-        let system = Self { directory, authority, database, cache, clock };
+        let system = Self { directory, own: TrustDomain::new("alpha.example"), database, cache };
         system.open().migrate().await.unwrap();
         system
     }
@@ -100,10 +87,10 @@ impl System {
 
     pub(crate) fn dependencies(&self) -> Dependencies {
         Dependencies {
-            own_system: own_system(),
+            own_system: self.own.mc_system_id().clone(),
             database: self.open(),
             cache: self.cache.clone(),
-            clock: Arc::clone(&self.clock),
+            clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         }
     }
@@ -114,11 +101,9 @@ impl System {
 
     pub(crate) async fn replica_with(&self, config: SipDatabaseConfig, with: Dependencies) -> Replica {
         let service = Service::build(config, with).unwrap();
-        let identity = self.identity(SpiffeId::entity(own_system(), Entity::SipDatabase));
+        let identity = self.own.entity(Entity::SipDatabase);
         let bundles = TrustBundles::new(identity.clone());
-        let policy = Arc::new(PolicyTable::new(own_system(), &policy::RULES).unwrap());
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::builder(identity, bundles, policy).listener(Listener::Internal, any_port);
+        let server = self.own.server(identity, bundles).listener(Listener::Internal, any_port());
         let bound = service.add_to(server, &ServerConfig::default()).bind().await.unwrap();
         let address = bound.address(Listener::Internal).unwrap();
         let token = CancellationToken::new();
@@ -128,23 +113,13 @@ impl System {
         Replica { address, service, _shutdown: token.drop_guard() }
     }
 
-    fn identity(&self, id: SpiffeId) -> OwnIdentity {
-        let issued = self.authority.issue(&id, &[], validity(&*self.clock)).unwrap();
-        let key = issued.key_pem.expose().as_bytes().to_vec();
-        OwnIdentity::from_pem(issued.certificate_pem, &key, self.authority.certificate_pem()).unwrap()
-    }
-
     /// A channel to a replica, as whoever this is.
-    pub(crate) fn channel(&self, replica: &Replica, caller: SpiffeId) -> Channel {
-        let own = self.identity(caller);
-        let bundles = TrustBundles::new(own.clone());
-        let dialer = Dialer::new(own, bundles, ChannelSettings::default(), Arc::clone(&self.clock));
-        let database = SpiffeId::entity(own_system(), Entity::SipDatabase);
-        dialer.channel(database, vec![replica.address.into()]).unwrap()
+    pub(crate) fn channel(&self, replica: &Replica, caller: OwnIdentity) -> Channel {
+        self.own.channel(caller, Entity::SipDatabase, replica.address)
     }
 
     pub(crate) fn operator_channel(&self, replica: &Replica) -> Channel {
-        self.channel(replica, SpiffeId::operator(own_system(), "duty").unwrap())
+        self.channel(replica, self.own.operator())
     }
 
     /// Provisions as an operator.
@@ -163,7 +138,7 @@ impl System {
     }
 
     fn authentication(&self, replica: &Replica, entity: Entity) -> SipAuthenticationClient {
-        let channel = self.channel(replica, SpiffeId::entity(own_system(), entity));
+        let channel = self.channel(replica, self.own.entity(entity));
         SipAuthenticationClient::new(channel).with_timeout(Duration::from_secs(20))
     }
 }
