@@ -5,6 +5,7 @@
 //! told in an older state than she was told before.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
@@ -32,13 +33,29 @@ struct Watch {
     app: App,
     ids: Vec<McServiceId>,
     changes: ChangeStream,
-    /// The groups that she is a member of, each with the revision that she was told last; 0: not told in this stream.
-    groups: HashMap<String, i64>,
+    /// The groups that she is a member of, with what she was told last of each.
+    groups: HashMap<String, Told>,
     phase: Phase,
     /// To be told before anything else happens.
     pending: VecDeque<proto::WatchGroupsResponse>,
     expires: Instant,
     shutdown: CancellationToken,
+}
+
+/// What was told of a group; the default: nothing in this stream.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    revision: i64,
+    /// A digest of her memberships, since the feed may tell once more what was in the snapshot.
+    members: u64,
+}
+
+impl Told {
+    fn of(group: &StoredGroup, members: &[Member]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        members.hash(&mut hasher);
+        Self { revision: group.revision, members: hasher.finish() }
+    }
 }
 
 enum Phase {
@@ -68,7 +85,9 @@ impl App {
             let mut after = Some(String::new());
             while let Some(behind) = after {
                 let page = members::groups_of(&self.database, &ids, &[], &behind, PAGE).await?;
-                groups.extend(page.items.iter().map(|(group, _)| (group.group.id.to_string(), 0)));
+                groups.extend(
+                    page.items.iter().map(|(group, _)| (group.group.id.to_string(), Told::default())),
+                );
                 after = page.next_after;
             }
         }
@@ -96,7 +115,7 @@ impl App {
     }
 }
 
-fn topics(ids: &[McServiceId], groups: &HashMap<String, i64>) -> Vec<String> {
+fn topics(ids: &[McServiceId], groups: &HashMap<String, Told>) -> Vec<String> {
     ids.iter().map(user_topic).chain(groups.keys().map(|group| group_topic(group))).collect()
 }
 
@@ -140,7 +159,7 @@ impl Watch {
     async fn snapshot(&mut self, position: ResumeToken, after: &str) -> Result<(), Error> {
         let page = members::groups_of(&self.app.database, &self.ids, &[], after, PAGE).await?;
         for (group, members) in page.items {
-            self.groups.insert(group.group.id.to_string(), group.revision);
+            self.groups.insert(group.group.id.to_string(), Told::of(&group, &members));
             let event = Some(Event::Group(member_group(&group, &members)));
             self.pending.push_back(proto::WatchGroupsResponse { resume_token: String::new(), event });
         }
@@ -169,8 +188,8 @@ impl Watch {
 
     fn group_changed(&mut self, change: &Change, group: proto::Group) -> Option<Event> {
         let told = self.groups.get_mut(&change.document)?;
-        (*told < change.version).then(|| {
-            *told = change.version;
+        (told.revision < change.version).then(|| {
+            told.revision = change.version;
             Event::ChangedGroup(group)
         })
     }
@@ -187,10 +206,14 @@ impl Watch {
         let found = members::groups_of(&self.app.database, &self.ids, &[id], "", 1).await?;
         match found.items.first() {
             Some((group, members)) => {
-                if self.groups.insert(change.document.clone(), group.revision).is_none() {
+                let now = Told::of(group, members);
+                let before = self.groups.insert(change.document.clone(), now);
+                if before.is_none() {
                     self.subscribe();
                 }
-                Ok(Some(Event::Group(member_group(group, members))))
+                let is_known = before
+                    .is_some_and(|before| before.members == now.members && before.revision == now.revision);
+                Ok((!is_known).then(|| Event::Group(member_group(group, members))))
             }
             None => {
                 if self.groups.remove(&change.document).is_some() {

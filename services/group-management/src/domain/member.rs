@@ -4,7 +4,7 @@ use mcx_types::{McServiceId, McSystemId};
 use serde::{Deserialize, Serialize};
 
 /// What is said of a member.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct MemberTerms {
     /// Her priority in the group.
     pub priority: u8,
@@ -15,7 +15,7 @@ pub struct MemberTerms {
 }
 
 /// A member, by her MC service ID in the MC system that says this.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Member {
     /// Who.
     pub id: McServiceId,
