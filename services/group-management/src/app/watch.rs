@@ -107,8 +107,7 @@ impl App {
         Ok(stream::unfold(Some(watch), |watch| async {
             let mut watch = watch?;
             match watch.next().await {
-                Ok(Some(response)) => Some((Ok(response), Some(watch))),
-                Ok(None) => None,
+                Ok(response) => Some((Ok(response), Some(watch))),
                 Err(error) => Some((Err(error), None)),
             }
         }))
@@ -121,10 +120,10 @@ fn topics(ids: &[McServiceId], groups: &HashMap<String, Told>) -> Vec<String> {
 
 impl Watch {
     /// What is to be told next.
-    async fn next(&mut self) -> Result<Option<proto::WatchGroupsResponse>, Error> {
+    async fn next(&mut self) -> Result<proto::WatchGroupsResponse, Error> {
         loop {
             if let Some(response) = self.pending.pop_front() {
-                return Ok(Some(response));
+                return Ok(response);
             }
             if let Phase::Snapshot { position, after } = &self.phase {
                 let (position, after) = (*position, after.clone());

@@ -74,7 +74,11 @@ async fn changes_at_home_reach_the_visitor_at_the_partner(engine: Engine) {
         mc_system_id: "alpha.example".to_owned(),
         ..alpha.member("alice")
     };
-    assert_eq!(told.members, [expected.clone()], "by the identity that she has here, and nobody else");
+    assert_eq!(
+        told.members,
+        std::slice::from_ref(&expected),
+        "by the identity that she has here, and nobody else"
+    );
     let found = bravo.look_up(&rescue.group_id, &bravo.id("alice.visitor")).await.unwrap();
     assert_eq!(found.member, Some(expected));
 
