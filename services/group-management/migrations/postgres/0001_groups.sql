@@ -34,7 +34,9 @@ CREATE TABLE visitor (
     content TEXT NOT NULL,
     valid_until BIGINT,
     -- When her groups are next to be asked for at her primary MC system.
-    pull_at BIGINT NOT NULL
+    pull_at BIGINT NOT NULL,
+    -- When they were asked for last.
+    pulled_at BIGINT NOT NULL
 );
 CREATE INDEX visitor_valid_until ON visitor (valid_until);
 CREATE INDEX visitor_pull_at ON visitor (pull_at);

@@ -1,12 +1,17 @@
 //! What users and the enforcement point ask. Answered from the database at each asking.
 
-use mcx_types::{McServiceGroupId, McServiceId};
+use std::time::Duration;
+
+use mcx_types::{McServiceGroupId, McServiceId, Timestamp};
 
 use super::App;
 use crate::domain::member::Member;
 use crate::error::Error;
 use crate::store::groups::StoredGroup;
 use crate::store::{Page, members, visitors};
+
+/// So often at most is a primary MC system asked because a visitor misses a group: she cannot make this MC system pester it.
+const ASK_PAUSE: Duration = Duration::from_secs(10);
 
 impl App {
     pub(crate) async fn get_group_for_member(
@@ -29,8 +34,13 @@ impl App {
     ) -> Result<Page<(StoredGroup, Vec<Member>)>, Error> {
         let page = members::groups_of(&self.database, ids, among, after, limit).await?;
         let is_missing = page.next_after.is_none() && after.is_empty() && page.items.len() < among.len();
-        if is_visitor && is_missing && visitors::ask_now(&self.database, ids, self.clock.now()).await? {
-            self.to_ask.notify_one();
+        if is_visitor && is_missing {
+            let now = self.clock.now();
+            let pause = i64::try_from(ASK_PAUSE.as_micros()).unwrap_or(i64::MAX);
+            let lately = Timestamp::from_micros(now.as_micros().saturating_sub(pause));
+            if visitors::ask_now(&self.database, ids, now, lately).await? {
+                self.to_ask.notify_one();
+            }
         }
         Ok(page)
     }

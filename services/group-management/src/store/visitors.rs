@@ -105,7 +105,7 @@ pub(crate) async fn put(
     let migration_id = visitor.migration_id.to_string();
     transaction
         .statement(
-            "INSERT INTO visitor (migration_id, primary_mc_system_id, content, valid_until, pull_at) VALUES ($1, $2, $3, $4, $5) \
+            "INSERT INTO visitor (migration_id, primary_mc_system_id, content, valid_until, pull_at, pulled_at) VALUES ($1, $2, $3, $4, $5, 0) \
              ON CONFLICT (migration_id) DO UPDATE SET primary_mc_system_id = excluded.primary_mc_system_id, \
              content = excluded.content, valid_until = excluded.valid_until, pull_at = excluded.pull_at",
         )
@@ -193,7 +193,7 @@ pub(crate) async fn claim_to_ask(
 ) -> Result<(Vec<String>, Vec<McServiceId>), StoreError> {
     let claimed: Vec<(String,)> = database
         .statement(
-            "UPDATE visitor SET pull_at = $3 WHERE pull_at <= $2 AND migration_id IN \
+            "UPDATE visitor SET pull_at = $3, pulled_at = $2 WHERE pull_at <= $2 AND migration_id IN \
              (SELECT migration_id FROM visitor WHERE primary_mc_system_id = $1 AND pull_at <= $2 LIMIT 150) RETURNING migration_id",
         )
         .bind(primary.as_str())
@@ -231,21 +231,24 @@ pub(crate) async fn ask_next(
         .map(drop)
 }
 
-/// Says that the groups of the visitors with these MC service IDs here are to be asked for now.
+/// Says that the groups of the visitors with these MC service IDs here are to be asked for now, unless they were asked for since `lately`;
+/// says whether there are such visitors.
 pub(crate) async fn ask_now(
     database: &Database,
     ids: &[McServiceId],
     now: Timestamp,
+    lately: Timestamp,
 ) -> Result<bool, StoreError> {
     let update = sql!(
         database.engine(),
-        "UPDATE visitor SET pull_at = $2 WHERE pull_at > $2 AND migration_id IN \
+        "UPDATE visitor SET pull_at = $2 WHERE pull_at > $2 AND pulled_at < $3 AND migration_id IN \
          (SELECT migration_id FROM visitor_identity WHERE partner_mc_service_id IN " [1] ")"
     );
     let updated = database
         .statement(update)
         .bind_text_array(ids.iter().map(ToString::to_string))
         .bind(now.as_micros())
+        .bind(lately.as_micros())
         .execute()
         .await?;
     Ok(updated > 0)

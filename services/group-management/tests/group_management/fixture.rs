@@ -76,6 +76,11 @@ impl Home {
         assert!(removed > 0, "there was something to forget");
     }
 
+    /// Makes it long ago that primary MC systems were asked for groups.
+    pub(crate) async fn forget_that_was_asked(&self) {
+        self.database().statement("UPDATE visitor SET pulled_at = 0").execute().await.unwrap();
+    }
+
     /// Starts a process of the system.
     pub(crate) async fn start(&self) -> System<'_> {
         let config = GroupManagementConfig {
@@ -133,7 +138,7 @@ impl System<'_> {
         assert!(self.partners.replace(vec![other.home.terms(other.peer)]).is_empty());
     }
 
-    fn channel(&self, caller: Entity) -> Channel {
+    pub(crate) fn channel(&self, caller: Entity) -> Channel {
         self.home.own.channel(self.home.own.entity(caller), Entity::GroupManagement, self.grpc)
     }
 

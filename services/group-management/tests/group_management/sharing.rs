@@ -1,14 +1,17 @@
 //! Two MC systems: what happens to a group at home is felt by the visitor at the partner.
 
+use mcx_federation::access_token::{AccessTokenClaims, PrimaryClaim};
 use mcx_proto::group::v1 as proto;
 use mcx_proto::group::v1::GroupLeftCause;
 use mcx_proto::group::v1::watch_groups_response::Event;
+use mcx_testkit::authorized;
 
 use crate::fixture::{Engine, Home, System, group, on_every_database, reason, shared_user, visitor};
 
 on_every_database!(
     changes_at_home_reach_the_visitor_at_the_partner,
     visitor_known_after_the_groups_were_told_is_asked_for,
+    group_that_a_visitor_misses_is_asked_for,
     partner_that_was_away_is_told_when_it_is_back,
     what_is_to_be_told_survives_who_tells_it,
     group_that_stays_at_home_is_not_shared,
@@ -109,6 +112,38 @@ async fn visitor_known_after_the_groups_were_told_is_asked_for(engine: Engine) {
     let mut alice = bravo.watch("alice.visitor", "").await.unwrap();
     assert!(alice.snapshot().await.is_empty());
     put_visitor(&bravo, visitor(MIGRATION, &alpha, &bravo, "alice")).await;
+    assert_eq!(alice.next_group().await.group, Some(rescue));
+}
+
+async fn group_that_a_visitor_misses_is_asked_for(engine: Engine) {
+    let homes = (Home::new("alpha.example", engine), Home::new("bravo.example", engine));
+    let (alpha, bravo) = (homes.0.start().await, homes.1.start().await);
+    // The home does not know its partner's endpoint, so that it tells nothing by itself.
+    let terms = mcx_federation::PartnerTerms { services: Default::default(), ..homes.1.terms(bravo.peer) };
+    assert!(alpha.partners.replace(vec![terms]).is_empty());
+    bravo.trust(&alpha);
+    let rescue = alpha.create(alpha.group("rescue")).await;
+    let first = alpha.create(alpha.group("first")).await;
+    alpha.add(&first, &[alpha.member("alice")]).await;
+    share(&alpha, shared_user(MIGRATION, &alpha, &bravo, "alice")).await;
+    let mut alice = bravo.watch("alice.visitor", "").await.unwrap();
+    alice.snapshot().await;
+    put_visitor(&bravo, visitor(MIGRATION, &alpha, &bravo, "alice")).await;
+    assert_eq!(alice.next_group().await.group, Some(first));
+    alpha.add(&rescue, &[alpha.member("alice")]).await;
+    homes.1.forget_that_was_asked().await;
+    let visitor = AccessTokenClaims {
+        primary: Some(PrimaryClaim {
+            iss: "https://idms.alpha.example".to_owned(),
+            mc_system_id: homes.0.own.mc_system_id().clone(),
+        }),
+        mc_id: None,
+        ..bravo.claims("alice.visitor")
+    };
+    let named = proto::GetGroupsRequest { group_ids: vec![rescue.group_id.clone()], ..Default::default() };
+    let token = homes.1.tokens.sign(&visitor);
+    let answer = bravo.users().get_groups(authorized(named, &token)).await.unwrap().into_inner();
+    assert!(answer.groups.is_empty(), "she is told when it is there");
     assert_eq!(alice.next_group().await.group, Some(rescue));
 }
 

@@ -1,7 +1,13 @@
 //! Visitors as migration management tells of them: what they are granted here.
 
+use std::time::Duration;
+
+use group_management::client::{ClientError, GroupLookupClient, MigrationGroupClient};
+use group_management::domain::migration::{DormantGrant, SharedUser, Visitor};
 use mcx_proto::group::v1 as proto;
 use mcx_proto::group::v1::GroupLeftCause;
+use mcx_types::wire::MigratedServiceIdentity;
+use mcx_types::{Clock, Entity, McService, SystemClock};
 
 use crate::fixture::{Engine, Home, System, fields, on_every_database, shared_user, visitor};
 
@@ -11,6 +17,7 @@ on_every_database!(
     visitor_put_again_keeps_what_is_still_granted,
     operator_adds_a_visitor_only_where_visitors_are_allowed,
     migration_that_is_over_is_undone_by_itself,
+    migration_management_uses_its_typed_client,
     malformed_migrations_are_refused_with_every_field_at_once,
 );
 
@@ -141,6 +148,60 @@ async fn migration_that_is_over_is_undone_by_itself(engine: Engine) {
             break;
         }
     }
+}
+
+async fn migration_management_uses_its_typed_client(engine: Engine) {
+    let home = Home::new("bravo.example", engine);
+    let here = home.start().await;
+    let open = here.create(proto::Group { allow_visitors: true, ..here.group("open") }).await;
+    let id = |text: &str| text.parse().unwrap();
+    let visitor = Visitor {
+        migration_id: MIGRATION.parse().unwrap(),
+        primary: "alpha.example".parse().unwrap(),
+        identities: vec![MigratedServiceIdentity {
+            mc_service: McService::Ptt,
+            primary: id("sip:alice@alpha.example"),
+            partner: id(&here.id("alice.visitor")),
+        }],
+        granted_groups: vec![open.group_id.parse().unwrap(), here.id("nowhere").parse().unwrap()],
+        valid_until: Some(SystemClock.now().saturating_add(Duration::from_secs(3_600))),
+    };
+    let client = MigrationGroupClient::new(here.channel(Entity::MigrationManagement));
+    let dormant = client.put_visitors(&[visitor]).await.unwrap();
+    let expected =
+        DormantGrant { migration_id: MIGRATION.parse().unwrap(), group: here.id("nowhere").parse().unwrap() };
+    assert_eq!(dormant, [expected]);
+    let lookup = GroupLookupClient::new(here.channel(Entity::McService));
+    let group = open.group_id.parse().unwrap();
+    let ask =
+        async |name: &str| lookup.get_group_for_member(&group, &id(&here.id(name))).await.unwrap().unwrap();
+    let found = ask("alice.visitor").await;
+    assert_eq!((found.home.as_str(), found.etag.as_str()), ("bravo.example", "1"));
+    assert!(found.member.unwrap().may_speak);
+    assert_eq!(ask("bob").await.member, None);
+    client.delete_visitors(&[MIGRATION.parse().unwrap()]).await.unwrap();
+    assert_eq!(ask("alice.visitor").await.member, None);
+    let nowhere = here.id("nowhere").parse().unwrap();
+    assert_eq!(lookup.get_group_for_member(&nowhere, &id(&here.id("bob"))).await.unwrap(), None);
+
+    let user = SharedUser {
+        migration_id: MIGRATION.parse().unwrap(),
+        partner: "alpha.example".parse().unwrap(),
+        identities: [(McService::Ptt, id(&here.id("bob")))].into(),
+        valid_until: None,
+    };
+    here.add(&open, &[here.member("bob")]).await;
+    client.put_shared_users(std::slice::from_ref(&user)).await.unwrap();
+    let shares = async || {
+        let partner_mc_system_id = "alpha.example".to_owned();
+        let request = proto::ListSharesRequest { partner_mc_system_id, ..Default::default() };
+        here.migration().list_shares(request).await.unwrap().into_inner().shares.len()
+    };
+    assert_eq!(shares().await, 1);
+    client.delete_shared_users(&[user.migration_id]).await.unwrap();
+    let back = SharedUser { partner: home.own.mc_system_id().clone(), ..user };
+    let refused = client.put_shared_users(&[back]).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused(remote) if remote.reason == "INVALID_REQUEST"));
 }
 
 async fn malformed_migrations_are_refused_with_every_field_at_once(engine: Engine) {
