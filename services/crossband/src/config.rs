@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use configuration_management::config::ConfigurationManagementConfig;
+use functional_alias_management::config::FunctionalAliasManagementConfig;
 use group_management::config::GroupManagementConfig;
 use identity_management::IdentityManagementConfig;
 use mc_service::config::McServiceConfig;
@@ -52,6 +53,8 @@ pub struct CrossbandConfig {
     pub configuration_management: ConfigurationManagementConfig,
     /// The group management server.
     pub group_management: GroupManagementConfig,
+    /// The functional alias management server.
+    pub functional_alias_management: FunctionalAliasManagementConfig,
     /// The MC service server.
     pub mc_service: McServiceConfig,
     /// The SIP database.
@@ -214,6 +217,8 @@ impl Settings for CrossbandConfig {
         validate_section("migration_management", &self.migration_management, violations);
         validate_section("identity_management", &self.identity_management, violations);
         validate_section("configuration_management", &self.configuration_management, violations);
+        let aliases = &self.functional_alias_management;
+        validate_section("functional_alias_management", aliases, violations);
         validate_section("mc_service", &self.mc_service, violations);
         validate_section("group_management", &self.group_management, violations);
         validate_section("sip_database", &self.sip_database, violations);

@@ -67,7 +67,8 @@ pub fn schema_of(entity: Entity) -> Option<&'static Schema> {
         Entity::IdentityManagement => Some(&identity_management::SCHEMA),
         Entity::ConfigurationManagement => Some(&configuration_management::SCHEMA),
         Entity::McService => Some(&mc_service::SCHEMA),
-        Entity::SipCore | Entity::FunctionalAliasManagement => None,
+        Entity::FunctionalAliasManagement => Some(&functional_alias_management::SCHEMA),
+        Entity::SipCore => None,
     }
 }
 
@@ -173,6 +174,9 @@ impl System {
         }
         if entities.contains(&Entity::GroupManagement) {
             server = builder.group_management(server, &mut readiness)?;
+        }
+        if entities.contains(&Entity::FunctionalAliasManagement) {
+            server = builder.functional_alias_management(server, &mut readiness)?;
         }
         let mut sip = None;
         if entities.contains(&Entity::SipCore) {

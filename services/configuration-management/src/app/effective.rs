@@ -54,6 +54,30 @@ impl App {
         Ok(profiles)
     }
 
+    /// The profiles that a user sees, as far as they are here.
+    pub(crate) async fn profiles_here(&self, user: &ServiceUser) -> Result<Vec<proto::UserProfile>, Error> {
+        match visitors::find(&self.database, user, self.clock.now()).await? {
+            Some(visitor) => self.adapted_profiles(&visitor).await,
+            None => self.own_profiles(user).await,
+        }
+    }
+
+    /// Asks for a visitor's profiles where they are missing or too old. A watcher begins without them where that fails, and is told as
+    /// soon as they come.
+    pub(crate) async fn refresh_visitor(&self, user: &ServiceUser) -> Result<(), Error> {
+        let Some(visitor) = visitors::find(&self.database, user, self.clock.now()).await? else {
+            return Ok(());
+        };
+        match self.fresh_profiles(visitor).await {
+            Err(error) if error.is_ours() => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "a watcher begins without user profiles");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
     async fn own_profiles(&self, user: &ServiceUser) -> Result<Vec<proto::UserProfile>, Error> {
         let (stored, targets) = self.stored_profiles(user).await?;
         stored.profiles.visible_at_home().map(|profile| stored.present(profile, &targets)).collect()

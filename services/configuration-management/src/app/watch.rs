@@ -76,6 +76,10 @@ impl App {
         shutdown: CancellationToken,
     ) -> Result<impl Stream<Item = Result<WatchConfigurationResponse, Error>> + Send + 'static, Error> {
         let users = users_in(user, &[])?;
+        // Before it subscribes, so that what is fetched for it is not told as a change.
+        for user in &users {
+            self.refresh_visitor(user).await?;
+        }
         let of_services = users.iter().flat_map(|user| {
             let name = mcx_proto::types::v1::McService::from(user.mc_service).as_str_name();
             [user_topic(user), service_configuration_topic(name)]
@@ -188,12 +192,8 @@ impl Watcher {
     async fn tell_everything(&mut self) -> Result<(), Error> {
         let mut events = Vec::new();
         for user in &self.users {
-            match self.app.user_profiles(user).await {
-                Ok(profiles) => events.extend(profiles.into_iter().map(Event::UserProfile)),
-                Err(error) if error.is_ours() => return Err(error),
-                // A visitor whose profiles are not here yet is told as soon as they come.
-                Err(error) => tracing::debug!(%error, "a watcher begins without user profiles"),
-            }
+            let profiles = self.app.profiles_here(user).await?;
+            events.extend(profiles.into_iter().map(Event::UserProfile));
             let service: McService = user.mc_service;
             events.extend(self.app.service_configuration(service).await?.map(Event::ServiceConfiguration));
             if let Some(ue_id) = &self.ue_id {

@@ -205,6 +205,24 @@ impl Builder<'_> {
         Ok(service.add_to(server, &self.config.server))
     }
 
+    pub(super) fn functional_alias_management(
+        &self,
+        server: Server,
+        readiness: &mut Vec<Readiness>,
+    ) -> Result<Server> {
+        let dependencies = functional_alias_management::Dependencies {
+            own: self.id.clone(),
+            database: self.database(&functional_alias_management::SCHEMA)?,
+            cache: self.cache(Entity::FunctionalAliasManagement)?,
+            clock: Arc::clone(&self.clock),
+        };
+        let config = self.config.functional_alias_management.clone();
+        let service = functional_alias_management::Service::build(config, dependencies);
+        self.until_shutdown(service.upkeep());
+        readiness.push(service.readiness().clone());
+        Ok(service.add_to(server, &self.config.server))
+    }
+
     pub(super) fn sip_database(&self, server: Server, readiness: &mut Vec<Readiness>) -> Result<Server> {
         let dependencies = sip_database::Dependencies {
             own_system: self.id.clone(),
