@@ -129,17 +129,15 @@ async fn add_members(
     Ok(())
 }
 
-/// What users may ask for: everything but keys, of which no server is here.
+/// What users may ask for at most, here and at the partner.
 fn user_scopes() -> Vec<&'static str> {
-    let scopes = Scope::ALL.iter().filter(|scope| !matches!(scope, Scope::KeyManagement | Scope::OpenId));
-    scopes.map(|scope| scope.as_str()).collect()
+    Scope::ALL.iter().map(|scope| scope.as_str()).collect()
 }
 
 /// What both systems need, whoever their users are.
 fn of_any_system(system: &DevSystem) -> Result<Vec<Value>> {
     let id = &system.system.id;
-    let mut scopes = user_scopes();
-    scopes.push(Scope::OpenId.as_str());
+    let scopes = user_scopes();
     let mut manifests = vec![
         json!({
             "kind": "client",
