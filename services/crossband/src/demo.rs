@@ -1,20 +1,28 @@
-//! `crossband demo`: walks alice through TS 23.280 10.1.6.2 in front of the user, then shows what is refused and what heals.
+//! `crossband demo`: walks alice through TS 23.280 10.1.1.1 and 10.1.1.2 in front of the user, from a factory-new UE to service at the
+//! partner and home again, then shows what is refused and what heals.
 
 mod checks;
 mod ladder;
+mod operation;
 mod report;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use mcx_runtime::telemetry::{LogFormat, Telemetry, TelemetryConfig};
 use mcx_types::McSystemId;
 
-use crate::dev::{DevOptions, Federation, PARTNER, PRIMARY, PortPlan, StoreUrls};
-use crate::phone::Phone;
+use mcx_ue::selection::{Selection, Surroundings};
+use mcx_ue::ue::{McServiceUe, StepOutcome};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::dev::{DevOptions, Federation, INCIDENT_PLMN, PARTNER, PRIMARY, PortPlan, StoreUrls};
+use crate::terminal;
 pub use ladder::{FIGURE, Ladder, LadderStep};
-pub use report::{Check, Report};
+pub use report::{Check, Report, UeStep};
 
 /// The user that migrates.
 const USER: &str = "alice";
@@ -58,47 +66,119 @@ pub async fn run(options: DemoOptions, out: &mut impl Write) -> Result<bool> {
     };
     let mut report = Report::new(options.json);
     report.title(out, PRIMARY, PARTNER)?;
-    let federation = Federation::start(&dev, None).await?;
-    migrate(&federation, &ladder, &mut report, out).await?;
+    let mut federation = Federation::start(&dev, None).await?;
+    federation.let_all_migrate().await?;
+    report.provisioned(out, &federation.subscriber(USER)?.partner.identities.impi.to_string())?;
+    if let Some(mut ue) = migrate(&federation, &ladder, &mut report, out).await? {
+        operation::at_the_partner(&federation, &mut ue, &mut report, out).await?;
+        return_home(&mut ue, &mut report, out).await?;
+    }
     checks::run(&federation, &mut report, out).await?;
     report.verdict(out)?;
     federation.stop().await;
     Ok(report.is_success())
 }
 
-/// The eleven steps.
+/// Alice, from a factory-new UE to service at the partner (TS 23.280 10.1.1.1, 10.1.1.2); the eleven steps of 10.1.6.2 in between.
 async fn migrate(
     federation: &Federation,
     ladder: &Ladder,
     report: &mut Report,
     out: &mut impl Write,
-) -> Result<()> {
-    let user = federation.subscriber(USER)?;
-    let registrar = federation.partner.system.addresses.sip_udp.context("the SIP core listens on UDP")?;
-    let mut steps = ladder.begin();
-    let mut phone = Phone::of(user, registrar).connect().await?;
-    let registering = phone.register();
-    tokio::pin!(registering);
-    let registered = loop {
+) -> Result<Option<McServiceUe>> {
+    let subscriber = federation.subscriber(USER)?;
+    let mut ue = McServiceUe::switch_on(terminal::settings(subscriber, None))?;
+    let mut ue_steps = hear_of_steps(&mut ue);
+    let enrolment = terminal::enrol(&federation.primary, &terminal::ue_id(USER)).await?;
+    let mut figure_steps = ladder.begin();
+    ladder.pause();
+    let migrating = async {
+        ue.bootstrap(enrolment).await?;
+        ue.authenticate(terminal::credentials(USER)?).await?;
+        ue.start().await?;
+        let surroundings = Surroundings { serving_plmn: Some(INCIDENT_PLMN.parse()?), position: None };
+        let Selection::Partner(partner, _) = ue.choose(&surroundings) else {
+            anyhow::bail!("the serving PLMN {INCIDENT_PLMN} speaks for no partner")
+        };
+        ladder.resume();
+        ue.migrate(&partner, None).await?;
+        anyhow::Ok(ue)
+    };
+    tokio::pin!(migrating);
+    let migrated = loop {
         tokio::select! {
             biased;
-            Some(step) = steps.recv() => report.step(out, step)?,
-            registered = &mut registering => break registered,
+            Some(step) = figure_steps.recv() => report.step(out, step)?,
+            Some(step) = ue_steps.recv() => report.ue_step(out, step)?,
+            migrated = &mut migrating => break migrated,
         }
     };
-    while let Ok(step) = steps.try_recv() {
+    while let Ok(step) = figure_steps.try_recv() {
         report.step(out, step)?;
     }
-    ladder.end();
-    match &registered {
-        Ok(registration) => {
-            let bound: Vec<String> = registration.associated_impus.iter().map(ToString::to_string).collect();
-            report.registered(out, &bound.join(", "), registration.expires)?;
-        }
-        Err(error) => report.not_registered(out, &error.to_string())?,
+    while let Ok(step) = ue_steps.try_recv() {
+        report.ue_step(out, step)?;
     }
+    ladder.end();
     report.trace_id = checks::trace_of_last_release(federation).await?;
+    match migrated {
+        Ok(ue) => {
+            let impus: Vec<String> =
+                subscriber.partner.identities.impus.iter().map(ToString::to_string).collect();
+            report.migrated(out, &impus.join(", "), &ue)?;
+            Ok(Some(ue))
+        }
+        Err(error) => {
+            report.not_migrated(out, &format!("{error:#}"))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Takes alice home again.
+async fn return_home(ue: &mut McServiceUe, report: &mut Report, out: &mut impl Write) -> Result<()> {
+    let mut steps = hear_of_steps(ue);
+    let returned = ue.return_home().await;
+    while let Ok(step) = steps.try_recv() {
+        report.ue_step(out, step)?;
+    }
+    report.check(
+        out,
+        Check {
+            name: "return to the primary MC system",
+            expected: "served at home".to_owned(),
+            observed: match returned {
+                Ok(()) if ue.partner().is_none() => "served at home".to_owned(),
+                Ok(()) => "still with the partner".to_owned(),
+                Err(error) => error.to_string(),
+            },
+        },
+    )?;
+    report.check(out, operation::at_home(ue).await?)?;
     Ok(())
+}
+
+/// The steps that a UE does from now on.
+fn hear_of_steps(ue: &mut McServiceUe) -> UnboundedReceiver<UeStep> {
+    let (steps, heard) = unbounded_channel();
+    let since = Instant::now();
+    ue.observe(Arc::new(move |event| {
+        let outcome = match event.outcome {
+            StepOutcome::Started => return,
+            StepOutcome::Done => None,
+            StepOutcome::Failed(error) | StepOutcome::GivenUp(error) => Some(error.to_string()),
+        };
+        let step = UeStep {
+            clause: event.step.clause(),
+            name: event.step.to_string(),
+            mc_system_id: event.mc_system_id.map(ToString::to_string),
+            elapsed: since.elapsed(),
+            failure: outcome,
+        };
+        // Nobody listens any more once the demonstration went on.
+        let _ = steps.send(step);
+    }));
+    heard
 }
 
 /// A folder that is removed in the end, unless the user named one to keep.

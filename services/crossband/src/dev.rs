@@ -25,7 +25,7 @@ pub use application_plane::{
 };
 pub use layout::{DEFAULT_PORT_BASE, PortPlan, Ports, StoreUrls};
 pub use operator::Operator;
-pub use provisioning::provision as reprovision;
+
 pub use ready_file::ready_document;
 pub use subscribers::{DemoSubscriber, PartnerIdentities, demo_subscribers};
 pub use table::endpoint_table;

@@ -1,5 +1,5 @@
 //! Crossband, the program: `serve` runs the entities of an MC system, `dev` two federated systems in one process, `demo` walks a user
-//! through TS 23.280 10.1.6.2, `ue` is the UE on the command line.
+//! through TS 23.280 10.1.1, `ue` is the UE on the command line.
 
 pub mod admin;
 pub mod certificates;
@@ -9,6 +9,7 @@ pub mod dev;
 pub mod files;
 pub mod phone;
 pub mod system;
+pub mod terminal;
 
 use mcx_runtime::telemetry::Origin;
 use mcx_types::McSystemId;

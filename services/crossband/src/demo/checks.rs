@@ -9,9 +9,8 @@ use mcx_proto::migration::v1 as proto;
 use mcx_proto::migration::v1::get_binding_request::Binding as Key;
 use mcx_ue::{SignallingError, SignallingRegistration};
 
-use super::USER;
 use super::report::{Check, Report};
-use crate::dev::{DevSystem, Federation, reprovision};
+use crate::dev::{DevSystem, Federation};
 use crate::phone::Phone;
 
 /// Whose migration is refused, so that alice's registration stays.
@@ -22,7 +21,7 @@ const AHEAD: u64 = 100_000;
 
 pub(super) async fn run(federation: &Federation, report: &mut Report, out: &mut impl Write) -> Result<()> {
     let checks = [
-        no_agreement(federation).await?,
+        suspended_agreement(federation).await?,
         suspended_binding(federation).await?,
         unknown_visitor(federation).await?,
         wrong_key(federation).await?,
@@ -80,39 +79,28 @@ async fn latest_reason(system: &DevSystem, primary_impi: &str) -> Result<String>
     Ok(name.strip_prefix("ERROR_REASON_").unwrap_or(name).to_owned())
 }
 
-/// The primary ends its agreement with the partner: no vector of anybody leaves.
-async fn no_agreement(federation: &Federation) -> Result<Check> {
-    let partner = federation.partner.system.id.to_string();
-    let mut permits = federation.primary.operator.permits.clone();
-    let page = permits
-        .list_permits(proto::ListPermitsRequest {
-            partner_mc_system_id: partner.clone(),
-            ..Default::default()
-        })
-        .await?
-        .into_inner();
-    for permit in page.permits {
-        permits
-            .delete_permit(proto::DeletePermitRequest { permit_id: permit.permit_id, ..Default::default() })
-            .await?;
-    }
-    let mut agreements = federation.primary.operator.agreements.clone();
-    agreements
-        .delete_agreement(proto::DeleteAgreementRequest {
-            partner_mc_system_id: partner,
-            ..Default::default()
-        })
-        .await?;
-
+/// The primary suspends its agreement with the partner: no vector of anybody leaves.
+async fn suspended_agreement(federation: &Federation) -> Result<Check> {
+    set_agreement_state(federation, proto::AgreementState::Suspended).await?;
     let registered = register(phone(federation, OTHER_USER)?).await;
     let user = federation.subscriber(OTHER_USER)?.identities.impi.to_string();
     let reason = latest_reason(&federation.partner, &user).await?;
-    reprovision(federation).await?;
+    set_agreement_state(federation, proto::AgreementState::Active).await?;
     Ok(Check {
-        name: "primary without an agreement",
+        name: "agreement suspended by the primary",
         expected: "503, PARTNER_REFUSED_US".to_owned(),
         observed: format!("{}, {reason}", outcome(&registered)),
     })
+}
+
+async fn set_agreement_state(federation: &Federation, state: proto::AgreementState) -> Result<()> {
+    let mut agreements = federation.primary.operator.agreements.clone();
+    let key = proto::GetAgreementRequest { partner_mc_system_id: federation.partner.system.id.to_string() };
+    let agreement = agreements.get_agreement(key).await?.into_inner().agreement;
+    let agreement = agreement.context("an agreement was answered")?;
+    let agreement = Some(proto::Agreement { state: state.into(), ..agreement });
+    agreements.update_agreement(proto::UpdateAgreementRequest { agreement, ..Default::default() }).await?;
+    Ok(())
 }
 
 async fn suspended_binding(federation: &Federation) -> Result<Check> {
@@ -178,9 +166,10 @@ async fn stale_sequence_number(federation: &Federation) -> Result<Check> {
 }
 
 async fn deregistration(federation: &Federation) -> Result<Check> {
-    let mut phone = phone(federation, USER)?;
-    // The ISIM of alice has answered one challenge of the partner's before.
-    phone.sequences = SequenceArray::try_from([1; mcx_aka::IndexValue::COUNT].as_slice())?;
+    let mut phone = phone(federation, OTHER_USER)?;
+    // Her ISIM was far ahead when it registered, and is no further behind now.
+    phone.sequences =
+        SequenceArray::try_from(phone.sequences.to_integers().map(|value| value + AHEAD).as_slice())?;
     let mut phone = phone.connect().await?;
     let left = match phone.deregister_all().await {
         Ok(registration) => format!("{} contacts left", registration.contacts.len()),

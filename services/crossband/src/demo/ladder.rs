@@ -10,6 +10,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+/// The clause of the figure.
+pub const CLAUSE: &str = "10.1.6.2";
+
 /// One step of the figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FigureStep {
@@ -59,6 +62,7 @@ pub struct Ladder(Arc<Mutex<Option<Listening>>>);
 
 struct Listening {
     since: Instant,
+    is_paused: bool,
     seen: [bool; FIGURE.len()],
     steps: UnboundedSender<LadderStep>,
 }
@@ -78,8 +82,23 @@ impl Ladder {
     /// Listens from now on; each step is heard of once, when it is first taken.
     pub fn begin(&self) -> UnboundedReceiver<LadderStep> {
         let (steps, received) = unbounded_channel();
-        *self.listening() = Some(Listening { since: Instant::now(), seen: [false; FIGURE.len()], steps });
+        *self.listening() =
+            Some(Listening { since: Instant::now(), is_paused: false, seen: [false; FIGURE.len()], steps });
         received
+    }
+
+    /// Hears nothing until it is resumed: a registration at home takes some of the steps too.
+    pub fn pause(&self) {
+        if let Some(listening) = self.listening().as_mut() {
+            listening.is_paused = true;
+        }
+    }
+
+    /// Hears again.
+    pub fn resume(&self) {
+        if let Some(listening) = self.listening().as_mut() {
+            listening.is_paused = false;
+        }
     }
 
     /// Listens no more.
@@ -92,12 +111,17 @@ impl Ladder {
     }
 
     fn step_taken(&self, fields: &StepFields) {
+        // Other procedures number their steps too.
+        if fields.clause.as_deref().is_some_and(|clause| clause != CLAUSE) {
+            return;
+        }
         let Some(number) = fields.step else { return };
         let Some((index, figure)) = FIGURE.iter().enumerate().find(|(_, figure)| figure.step == number)
         else {
             return;
         };
         if let Some(listening) = self.listening().as_mut()
+            && !listening.is_paused
             && !std::mem::replace(&mut listening.seen[index], true)
         {
             let elapsed = listening.since.elapsed();
@@ -127,6 +151,7 @@ impl<S: Subscriber> Layer<S> for LadderLayer {
 
 #[derive(Default)]
 struct StepFields {
+    clause: Option<String>,
     step: Option<u8>,
     identity: Option<String>,
 }
@@ -134,6 +159,7 @@ struct StepFields {
 impl Visit for StepFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
+            "mcx.clause" => self.clause = Some(value.to_owned()),
             "mcx.step" => self.step = value.parse().ok(),
             "mcx.identity" => self.identity = Some(value.to_owned()),
             _ => {}
@@ -141,7 +167,7 @@ impl Visit for StepFields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if matches!(field.name(), "mcx.step" | "mcx.identity") {
+        if matches!(field.name(), "mcx.clause" | "mcx.step" | "mcx.identity") {
             self.record_str(field, &format!("{value:?}"));
         }
     }

@@ -5,7 +5,31 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::ladder::{FIGURE, LadderStep};
+use mcx_ue::ue::McServiceUe;
+
+use super::ladder::{CLAUSE, FIGURE, LadderStep};
+
+/// A step of the UE on its way through the sequences of 10.1.1.1 and 10.1.1.2, and back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UeStep {
+    /// The clauses that it follows.
+    pub clause: &'static str,
+    /// What is done.
+    pub name: String,
+    /// The MC system that it deals with, if any.
+    pub mc_system_id: Option<String>,
+    /// How long after the UE was switched on, or turned home.
+    pub elapsed: Duration,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+/// A step in the order in which it was heard of.
+#[derive(Debug, Clone)]
+enum Shown {
+    Ue(UeStep),
+    Figure(LadderStep),
+}
 
 /// One thing that the demonstration tried, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +54,21 @@ pub struct Report {
     json: bool,
     /// The trace of the migration, in hexadecimal.
     pub trace_id: String,
-    steps: Vec<LadderStep>,
-    registered: bool,
+    steps: Vec<Shown>,
+    served_by_partner: bool,
     checks: Vec<Check>,
 }
 
 impl Report {
     /// An empty report; as JSON it is written at once in the end.
     pub fn new(json: bool) -> Self {
-        Self { json, trace_id: String::new(), steps: Vec::new(), registered: false, checks: Vec::new() }
+        Self {
+            json,
+            trace_id: String::new(),
+            steps: Vec::new(),
+            served_by_partner: false,
+            checks: Vec::new(),
+        }
     }
 
     pub(super) fn title(&self, out: &mut impl Write, primary: &str, partner: &str) -> io::Result<()> {
@@ -48,19 +78,49 @@ impl Report {
         writeln!(out, "alice of {primary} (primary) migrates to {partner} (partner)")?;
         writeln!(
             out,
-            "TS 23.280 10.1.6.2, signalling plane registration: real SIP over UDP, AKA, mutual TLS\n"
+            "TS 23.280 10.1.1: real OpenID Connect, gRPC, SIP over UDP, AKA, mutual TLS between the systems\n"
+        )
+    }
+
+    /// What 10.17.5 has put in place before.
+    pub(super) fn provisioned(&self, out: &mut impl Write, visitor: &str) -> io::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "10.17.5: requested by the primary's operator, accepted by the partner's; at the partner she is {visitor}\n"
         )?;
-        writeln!(out, "{:>4}  {:>9}  {:<22} {:<22} message", "step", "ms", "from", "to")
+        writeln!(out, "{:>9}  {:<27} {:<15} step of the UE, and of figure 10.1.6.2-1", "ms", "clause", "with")
+    }
+
+    /// Shows a step of the UE.
+    pub(super) fn ue_step(&mut self, out: &mut impl Write, step: UeStep) -> io::Result<()> {
+        if !self.json {
+            let milliseconds = step.elapsed.as_secs_f64() * 1_000.0;
+            let with = step.mc_system_id.as_deref().unwrap_or_default();
+            write!(out, "{milliseconds:>9.1}  {:<27} {with:<15} {}", step.clause, step.name)?;
+            match &step.failure {
+                Some(failure) => writeln!(out, ": FAILED, {failure}")?,
+                None => writeln!(out)?,
+            }
+            out.flush()?;
+        }
+        self.steps.push(Shown::Ue(step));
+        Ok(())
     }
 
     pub(super) fn step(&mut self, out: &mut impl Write, step: LadderStep) -> io::Result<()> {
         if !self.json {
-            let arrow = if step.figure.from == step.figure.to { "" } else { step.figure.to };
-            let milliseconds = step.elapsed.as_secs_f64() * 1_000.0;
+            let way = if step.figure.from == step.figure.to {
+                step.figure.from.to_owned()
+            } else {
+                format!("{} → {}", step.figure.from, step.figure.to)
+            };
             write!(
                 out,
-                "{:>4}  {milliseconds:>9.3}  {:<22} {arrow:<22} {}",
-                step.figure.step, step.figure.from, step.figure.message
+                "{:>9}  {:<27} {:<15}   {:>2} {way}: {}",
+                "", CLAUSE, "", step.figure.step, step.figure.message
             )?;
             match &step.identity {
                 Some(identity) => writeln!(out, " [{identity}]")?,
@@ -68,25 +128,20 @@ impl Report {
             }
             out.flush()?;
         }
-        self.steps.push(step);
+        self.steps.push(Shown::Figure(step));
         Ok(())
     }
 
-    pub(super) fn registered(
-        &mut self,
-        out: &mut impl Write,
-        impus: &str,
-        expires: Duration,
-    ) -> io::Result<()> {
-        self.registered = true;
+    pub(super) fn migrated(&mut self, out: &mut impl Write, impus: &str, ue: &McServiceUe) -> io::Result<()> {
+        self.served_by_partner = !ue.evidence().migrated.is_empty();
         if self.json {
             return Ok(());
         }
-        writeln!(out, "\nregistered: {impus} for {} s\n", expires.as_secs())
+        writeln!(out, "\nserved by the partner as {impus}: {}\n", ue.state())
     }
 
-    pub(super) fn not_registered(&mut self, out: &mut impl Write, cause: &str) -> io::Result<()> {
-        if self.json { Ok(()) } else { writeln!(out, "\nnot registered: {cause}\n") }
+    pub(super) fn not_migrated(&mut self, out: &mut impl Write, cause: &str) -> io::Result<()> {
+        if self.json { Ok(()) } else { writeln!(out, "\nnot migrated: {cause}\n") }
     }
 
     pub(super) fn check(&mut self, out: &mut impl Write, check: Check) -> io::Result<()> {
@@ -102,15 +157,22 @@ impl Report {
         Ok(())
     }
 
-    /// Whether she migrated by all eleven steps, in their order, and every check came as it should.
+    /// Whether she was served by the partner, by all eleven steps in their order, and every check came as it should.
     pub fn is_success(&self) -> bool {
         self.has_migrated() && self.checks.iter().all(Check::is_ok)
     }
 
     fn has_migrated(&self) -> bool {
-        let taken: Vec<u8> = self.steps.iter().map(|step| step.figure.step).collect();
+        let taken: Vec<u8> = self.figure_steps().map(|step| step.figure.step).collect();
         let wanted: Vec<u8> = FIGURE.iter().map(|figure| figure.step).collect();
-        self.registered && taken == wanted
+        self.served_by_partner && taken == wanted
+    }
+
+    fn figure_steps(&self) -> impl Iterator<Item = &LadderStep> {
+        self.steps.iter().filter_map(|shown| match shown {
+            Shown::Figure(step) => Some(step),
+            Shown::Ue(_) => None,
+        })
     }
 
     pub(super) fn verdict(&self, out: &mut impl Write) -> io::Result<()> {
@@ -122,7 +184,7 @@ impl Report {
             (true, 0) => writeln!(
                 out,
                 "\nmigrated: all {} steps of 10.1.6.2, {} of {} checks as expected; trace {}",
-                self.steps.len(),
+                FIGURE.len(),
                 self.checks.len(),
                 self.checks.len(),
                 self.trace_id
@@ -131,28 +193,19 @@ impl Report {
                 writeln!(out, "\nmigrated, but {wrong} of {} checks came out wrong", self.checks.len())
             }
             (false, _) => {
-                writeln!(out, "\nnot migrated: {} of {} steps were taken", self.steps.len(), FIGURE.len())
+                writeln!(
+                    out,
+                    "\nnot migrated: {} of {} steps were taken",
+                    self.figure_steps().count(),
+                    FIGURE.len()
+                )
             }
         }
     }
 
     /// The report as one JSON document.
     pub fn document(&self) -> Value {
-        let steps: Vec<Value> = self
-            .steps
-            .iter()
-            .map(|step| {
-                json!({
-                    "clause": "10.1.6.2",
-                    "step": step.figure.step,
-                    "from": step.figure.from,
-                    "to": step.figure.to,
-                    "message": step.figure.message,
-                    "identity": step.identity,
-                    "elapsed_us": u64::try_from(step.elapsed.as_micros()).unwrap_or(u64::MAX),
-                })
-            })
-            .collect();
+        let steps: Vec<Value> = self.steps.iter().map(step_document).collect();
         let checks: Vec<Value> = self
             .checks
             .iter()
@@ -171,5 +224,31 @@ impl Report {
             "steps": steps,
             "checks": checks,
         })
+    }
+}
+
+fn step_document(shown: &Shown) -> Value {
+    let micros = |elapsed: Duration| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    match shown {
+        Shown::Ue(step) => json!({
+            "clause": step.clause,
+            "step": Value::Null,
+            "from": "UE",
+            "to": step.mc_system_id.as_deref().unwrap_or("UE"),
+            "message": step.name,
+            "identity": Value::Null,
+            "failure": step.failure,
+            "elapsed_us": micros(step.elapsed),
+        }),
+        Shown::Figure(step) => json!({
+            "clause": CLAUSE,
+            "step": step.figure.step,
+            "from": step.figure.from,
+            "to": step.figure.to,
+            "message": step.figure.message,
+            "identity": step.identity,
+            "failure": Value::Null,
+            "elapsed_us": micros(step.elapsed),
+        }),
     }
 }
