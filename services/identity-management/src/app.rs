@@ -38,6 +38,7 @@ use mcx_federation::access_token::AccessTokenVerifier;
 use mcx_store::sealing::KeyFile;
 use mcx_store::{Database, SharedCache};
 use mcx_types::{Clock, McSystemId};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::IdentityManagementConfig;
 use limits::SourceLimits;
@@ -65,6 +66,8 @@ pub(crate) struct AppParts {
     pub(crate) config: IdentityManagementConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Randomness,
+    /// Cancelled when the service drains: streams end then.
+    pub(crate) draining: CancellationToken,
 }
 
 impl App {

@@ -36,6 +36,7 @@ use mcx_store::sealing::{KeyFile, KeyFileError};
 use mcx_store::{CacheConfig, Database, OpenError, SharedCache};
 use mcx_types::{Clock, McSystemId};
 use tokio_rustls::rustls;
+use tokio_util::sync::CancellationToken;
 
 use app::limits::SourceLimits;
 use app::passwords::PasswordHasher;
@@ -122,6 +123,7 @@ impl Service {
             config,
             clock,
             randomness,
+            draining: CancellationToken::new(),
         });
         let readiness = Readiness::new(Self::NAME);
         // Closed from the beginning: nobody is to come before the first key is there.
@@ -187,7 +189,11 @@ impl Service {
     /// the service never becomes ready.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let router = https::router(self.app.clone());
-        let serve = self.https.run(router, shutdown);
+        let draining = self.app.draining.clone();
+        let serve = self.https.run(router, async move {
+            shutdown.await;
+            draining.cancel();
+        });
         let upkeep = self.app.upkeep(&self.readiness);
         tokio::select! {
             () = serve => {}

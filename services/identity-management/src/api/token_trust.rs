@@ -27,18 +27,20 @@ impl TokenTrustService for TokenTrustApi {
         _request: Request<proto::WatchTokenTrustRequest>,
     ) -> Result<Response<Self::WatchTokenTrustStream>, Status> {
         let issuer = self.0.issuer.clone();
+        let draining = self.0.draining.clone();
         let mut trust = self.0.trust.watch();
         // What there is comes first.
         trust.mark_changed();
-        let snapshots = stream::unfold(trust, |mut trust| async move {
+        let snapshots = stream::unfold((trust, draining), |(mut trust, draining)| async move {
             loop {
-                // An error of the channel cannot be: the service, which holds the sender, outlives its streams' use of it.
-                if let Ok(Err(_)) = timeout(REPEAT_INTERVAL, trust.changed()).await {
-                    return None;
+                tokio::select! {
+                    // Whoever watches comes again, to another replica.
+                    () = draining.cancelled() => return None,
+                    _ = timeout(REPEAT_INTERVAL, trust.changed()) => {}
                 }
                 let snapshot = trust.borrow_and_update().clone();
                 if let Some(snapshot) = snapshot {
-                    return Some((snapshot, trust));
+                    return Some((snapshot, (trust, draining)));
                 }
             }
         });

@@ -85,6 +85,31 @@ impl App {
         Ok(())
     }
 
+    /// Seals under the active key-encryption key what is not, so that an old one may leave the key file a few minutes after it was replaced.
+    pub(crate) async fn reseal_signing_keys(&self) -> Result<(), Error> {
+        let ring = self.key_file.ring();
+        for key in signing_keys::list(&self.database).await? {
+            let former = key.sealed.key_id.as_str();
+            if former == ring.active_key_id() {
+                continue;
+            }
+            let kid = key.facts.public.kid.as_str();
+            let secret = ring
+                .open(&bound_to(kid), &key.sealed)
+                .map_err(|error| Error::Internal(format!("signing key {kid}: {error}")))?;
+            let sealed = ring.seal(&bound_to(kid), &secret, self.nonce());
+            signing_keys::reseal(&self.database, kid, former, &sealed).await?;
+            tracing::info!(kid, key_encryption_key_id = sealed.key_id, "signing key sealed anew");
+        }
+        Ok(())
+    }
+
+    fn nonce(&self) -> [u8; NONCE_LENGTH] {
+        let mut nonce = [0; NONCE_LENGTH];
+        nonce.copy_from_slice(&(self.randomness)()[..NONCE_LENGTH]);
+        nonce
+    }
+
     /// Makes the first keys; where another replica was faster, its keys are taken.
     pub(crate) async fn make_missing_keys(&self) -> Result<Vec<StoredKey>, Error> {
         let mut transaction = self.database.begin().await?;
@@ -136,9 +161,7 @@ impl App {
                 .next()
                 .ok_or_else(|| Error::Internal("no private key can be made".to_owned()))?;
         let public = private.public();
-        let mut nonce = [0; NONCE_LENGTH];
-        nonce.copy_from_slice(&(self.randomness)()[..NONCE_LENGTH]);
-        let sealed = self.key_file.ring().seal(&bound_to(&public.kid), &private.octets(), nonce);
+        let sealed = self.key_file.ring().seal(&bound_to(&public.kid), &private.octets(), self.nonce());
         signing_keys::insert(transaction, &public, &sealed, state, self.clock.now()).await?;
         tracing::info!(kid = public.kid, ?state, "signing key made");
         Ok(())

@@ -17,13 +17,15 @@ use crate::store::{grants, logins, revocations};
 /// How often the database and the cache are asked for a sign of life.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether a signing key is due.
+/// How often the key file is read again and it is looked whether a signing key is due.
 const KEY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often the past is forgotten, how long answers are kept for repetitions, and how long logins.
+/// How often the past is forgotten, and how long what is kept: answers for repetitions, where users logged in, wrong passwords, and logins
+/// that ended.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
 const REQUEST_RETENTION: Duration = Duration::from_secs(24 * 3_600);
 const LOGIN_RETENTION: Duration = Duration::from_secs(40 * 24 * 3_600);
+const FAILURE_RETENTION: Duration = Duration::from_secs(3_600);
 const GRANT_RETENTION: Duration = Duration::from_secs(24 * 3_600);
 
 /// What the service needs, and does with less comfort without.
@@ -49,7 +51,6 @@ impl App {
         tokio::join!(
             self.watch_dependencies(&latches),
             self.follow_trust(&latches),
-            self.follow_key_file(),
             self.keep_keys(),
             self.forget_the_past()
         );
@@ -84,23 +85,18 @@ impl App {
         }
     }
 
-    async fn follow_key_file(&self) {
+    async fn keep_keys(&self) {
         let mut ticks = every(KEY_INTERVAL);
-        ticks.tick().await;
         loop {
             ticks.tick().await;
             if let Err(error) = self.key_file.reload().await {
                 tracing::warn!(%error, "key file cannot be read, the keys last read stay in use");
             }
-        }
-    }
-
-    async fn keep_keys(&self) {
-        let mut ticks = every(KEY_INTERVAL);
-        loop {
-            ticks.tick().await;
             if let Err(error) = self.keep_signing_keys_fresh().await {
                 tracing::warn!(%error, "signing keys not looked after");
+            }
+            if let Err(error) = self.reseal_signing_keys().await {
+                tracing::warn!(%error, "signing keys not sealed anew");
             }
         }
     }
@@ -122,7 +118,8 @@ impl App {
             Timestamp::from_micros(now.as_micros().saturating_sub(retention))
         };
         forget_requests_before(&self.database, before(REQUEST_RETENTION).as_micros()).await?;
-        logins::forget_before(&self.database, before(LOGIN_RETENTION)).await?;
+        let failures_before = before(self.config.passwords.failure_window.max(FAILURE_RETENTION));
+        logins::forget(&self.database, failures_before, before(LOGIN_RETENTION)).await?;
         grants::forget_before(&self.database, before(GRANT_RETENTION)).await?;
         Ok(revocations::forget_before(&self.database, now).await?)
     }

@@ -142,11 +142,19 @@ pub(crate) async fn unlock(database: &Database, mc_id: &str) -> Result<(), Store
     Ok(())
 }
 
-/// Forgets what has not changed since.
-pub(crate) async fn forget_before(database: &Database, before: Timestamp) -> Result<u64, StoreError> {
+/// Forgets where nobody ever logged in and nothing happened since `failures_before`, and all that did not change since `all_before`.
+pub(crate) async fn forget(
+    database: &Database,
+    failures_before: Timestamp,
+    all_before: Timestamp,
+) -> Result<(), StoreError> {
     database
-        .statement("DELETE FROM login_source WHERE updated_at < $1")
-        .bind(before.as_micros())
+        .statement(
+            "DELETE FROM login_source WHERE updated_at < $1 AND (succeeded_at IS NULL OR updated_at < $2)",
+        )
+        .bind(failures_before.as_micros())
+        .bind(all_before.as_micros())
         .execute()
-        .await
+        .await?;
+    Ok(())
 }

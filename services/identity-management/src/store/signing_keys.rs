@@ -115,6 +115,27 @@ pub(crate) async fn activate_next(transaction: &mut Transaction, now: Timestamp)
     Ok(())
 }
 
+/// Stores a key sealed anew, if it is still sealed as it was read.
+pub(crate) async fn reseal(
+    database: &Database,
+    kid: &str,
+    former_key_id: &str,
+    sealed: &SealedSecret,
+) -> Result<(), StoreError> {
+    database
+        .statement(
+            "UPDATE signing_key SET sealed_key = $3, key_encryption_key_id = $4 \
+             WHERE kid = $1 AND key_encryption_key_id = $2",
+        )
+        .bind(kid)
+        .bind(former_key_id)
+        .bind(sealed.octets.clone())
+        .bind(sealed.key_id.as_str())
+        .execute()
+        .await?;
+    Ok(())
+}
+
 /// Removes a key; says whether it was there.
 pub(crate) async fn delete(transaction: &mut Transaction, kid: &str) -> Result<bool, StoreError> {
     Ok(transaction.statement("DELETE FROM signing_key WHERE kid = $1").bind(kid).execute().await? == 1)

@@ -17,12 +17,14 @@ use mcx_proto::identity::v1::signing_key_service_client::SigningKeyServiceClient
 use mcx_proto::identity::v1::token_service_client::TokenServiceClient;
 use mcx_proto::types::v1::{McService, McServiceIdentity};
 use mcx_runtime::error::{RemoteError, decode_status};
+use mcx_runtime::readiness::Readiness;
 use mcx_runtime::server::ServerConfig;
 use mcx_store::sealing::create_key_file;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
 use mcx_testkit::{PostgresServer, TrustDomain, any_port};
 use mcx_types::{Clock, Entity, ManualClock, SystemClock};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -61,6 +63,11 @@ impl Ground {
             Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
             Engine::Postgres => PostgresServer::shared().create_database(),
         };
+        Self::at(mc_system, directory, url)
+    }
+
+    /// With the database at this address.
+    pub(crate) fn at(mc_system: &str, directory: TempDir, url: String) -> Self {
         create_key_file(&directory.path().join("keys.toml"), "2026-01", [7; 32]).unwrap();
         Self {
             domain: TrustDomain::new(mc_system),
@@ -117,9 +124,9 @@ impl Ground {
         let readiness = service.readiness().clone();
         let issuer = service.issuer().to_owned();
         let verifier = service.verifier();
-        tokio::spawn(service.run(token.clone().cancelled_owned()));
+        let running = tokio::spawn(service.run(token.clone().cancelled_owned()));
         readiness.wait_until_serving().await;
-        Replica { grpc, issuer, verifier, _shutdown: token.drop_guard() }
+        Replica { grpc, issuer, verifier, readiness, running, shutdown: token.drop_guard() }
     }
 }
 
@@ -129,7 +136,9 @@ pub(crate) struct Replica {
     pub(crate) issuer: String,
     /// What the server itself believes.
     pub(crate) verifier: AccessTokenVerifier,
-    _shutdown: DropGuard,
+    pub(crate) readiness: Readiness,
+    pub(crate) running: JoinHandle<()>,
+    pub(crate) shutdown: DropGuard,
 }
 
 /// An MC system with one replica and the client of UEs.
@@ -144,7 +153,10 @@ impl System {
     }
 
     pub(crate) async fn named(mc_system: &str, engine: Engine) -> Self {
-        let ground = Ground::new(mc_system, engine);
+        Self::on(Ground::new(mc_system, engine)).await
+    }
+
+    pub(crate) async fn on(ground: Ground) -> Self {
         let replica = ground.replica(ground.config(), ground.own_cache()).await;
         let system = Self { ground, replica };
         system.clients().create_client(create_client(client(UE))).await.unwrap();

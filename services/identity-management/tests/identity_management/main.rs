@@ -1,12 +1,16 @@
 //! The identity management server behind its real listeners, on both databases.
 
+#![expect(clippy::unwrap_used, reason = "the whole crate is tests")]
+
 mod accounts;
 mod clients;
 mod code_flow;
+mod drain;
 mod fixture;
 mod locks;
 mod login_page;
 mod migration;
+mod outage;
 mod partner_trusts;
 mod signing_keys;
 mod trust;

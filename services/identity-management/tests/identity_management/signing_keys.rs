@@ -13,6 +13,7 @@ on_every_database!(
     repeated_rotation_rotates_once,
     removed_key_signs_and_proves_nothing,
     private_keys_are_sealed,
+    keys_are_sealed_anew_when_the_key_file_changes,
 );
 
 async fn keys(system: &System) -> Vec<(String, proto::SigningKeyState)> {
@@ -100,4 +101,38 @@ async fn private_keys_are_sealed(system: System) {
         // Nonce, scalar, tag.
         assert_eq!((sealed.len(), key_id.as_str()), (12 + 32 + 16, "2026-01"));
     }
+}
+
+async fn keys_are_sealed_anew_when_the_key_file_changes(system: System) {
+    let ground = &system.ground;
+    let kids = keys(&system).await;
+    mcx_store::sealing::add_key(&ground.config().key_file, "2026-02", [8; 32]).unwrap();
+    // Every replica reads the file when it starts, and each minute.
+    let other = ground.replica(ground.config(), ground.own_cache()).await;
+    let database = ground.database();
+    let sealed_anew = async {
+        loop {
+            let rows: Vec<(String,)> = database
+                .statement("SELECT key_encryption_key_id FROM signing_key")
+                .fetch_all()
+                .await
+                .unwrap();
+            if rows.iter().all(|(id,)| id == "2026-02") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), sealed_anew).await.unwrap();
+    drop(other);
+    // The old one may go: whoever starts now opens the keys with the new one alone.
+    let text = std::fs::read_to_string(ground.config().key_file).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("\"2026-01\"")).collect();
+    std::fs::write(ground.config().key_file, without.join("\n")).unwrap();
+    let mut config = ground.config();
+    config.issuer = Some(system.replica.issuer.clone());
+    let other = ground.replica(config, ground.own_cache()).await;
+    assert_eq!(keys(&system).await, kids);
+    let alice = system.user("alice").await;
+    let tokens = system.user_agent().log_in(&alice.mc_id).await;
+    assert!(other.verifier.verify(tokens.access_token()).is_ok());
 }
