@@ -152,8 +152,9 @@ mod tests {
 
     #[test]
     fn tokens_that_would_say_too_much_are_void() {
+        type Change = fn(&mut AccountTerms);
         let before = terms();
-        let cases: [(&str, fn(&mut AccountTerms), bool); 5] = [
+        let cases: [(&str, Change, bool); 5] = [
             ("other name", |terms| terms.display_name = "Alice".to_owned(), false),
             (
                 "more scopes",

@@ -340,9 +340,12 @@ async fn confidential_client_proves_who_it_is(system: System) {
     assert_eq!(with("back-office", secret).await.unwrap().status(), StatusCode::OK);
 }
 
+/// The fields of a form.
+type Form<'a> = &'a [(&'a str, &'a str)];
+
 async fn malformed_token_requests_are_refused_with_their_error(system: System) {
     let agent = system.user_agent();
-    let cases: [(&[(&str, &str)], (u16, &str)); 9] = [
+    let cases: [(Form<'_>, (u16, &str)); 9] = [
         (&[], (400, "invalid_request")),
         (&[("grant_type", "password"), ("client_id", UE)], (400, "unsupported_grant_type")),
         (&[("grant_type", "client_credentials"), ("client_id", UE)], (400, "unsupported_grant_type")),
