@@ -29,8 +29,9 @@ impl RateLimiter {
     /// Counts an attempt of a UE to fetch its initial configuration.
     pub(crate) async fn count_bootstrap(&self, ue_id: &str) -> Result<(), Error> {
         let (per_ue, all) = (self.limits.bootstraps_per_ue_per_minute, self.limits.bootstraps_per_minute);
-        self.count(&format!("bootstrap:{ue_id}"), per_ue, Limit::BootstrapsPerUePerMinute).await?;
-        self.count("bootstrap", all, Limit::BootstrapsPerMinute).await
+        // First all together: whoever invents UEs does not fill the cache with them.
+        self.count("bootstrap", all, Limit::BootstrapsPerMinute).await?;
+        self.count(&format!("bootstrap:{ue_id}"), per_ue, Limit::BootstrapsPerUePerMinute).await
     }
 
     /// Counts a request of a partner for user profiles.

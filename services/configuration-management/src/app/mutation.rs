@@ -19,7 +19,7 @@ pub(crate) enum Begun<Response> {
     /// It was carried out before; this was the answer.
     Answered(Response),
     /// It is to be carried out now.
-    Granted(Mutation),
+    Granted(Box<Mutation>),
 }
 
 /// A mutating request being carried out.
@@ -63,7 +63,13 @@ impl App {
             }
         }
         let change = Change { by, at: now };
-        Ok(Begun::Granted(Mutation { transaction, change, news: Vec::new(), has_shares_due: false, request }))
+        Ok(Begun::Granted(Box::new(Mutation {
+            transaction,
+            change,
+            news: Vec::new(),
+            has_shares_due: false,
+            request,
+        })))
     }
 
     /// Begins work that repeats harmlessly, so that it needs no `request_id`.
@@ -74,11 +80,15 @@ impl App {
     }
 
     /// Makes the change, its answer and its news durable, together.
-    pub(crate) async fn commit(&self, mut mutation: Mutation, response: &impl Message) -> Result<(), Error> {
+    pub(crate) async fn commit(
+        &self,
+        mut mutation: Box<Mutation>,
+        response: &impl Message,
+    ) -> Result<(), Error> {
         if let Some(request) = &mutation.request {
             request.answer(&mut mutation.transaction, &response.encode_to_vec()).await?;
         }
-        self.commit_work(mutation).await
+        self.commit_work(*mutation).await
     }
 
     /// Makes the change and its news durable, together.

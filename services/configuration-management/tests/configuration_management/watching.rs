@@ -1,5 +1,7 @@
 //! On-line updates.
 
+use std::time::Duration;
+
 use mcx_proto::configuration::v1 as proto;
 use mcx_proto::configuration::v1::watch_configuration_response::Event;
 use mcx_proto::types::v1::McService;
@@ -21,6 +23,9 @@ on_every_database!(crate::fixture::System:
 
 const UE: &str = "urn:uuid:00000000-0000-0000-0000-000000000001";
 
+/// After that something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A UE that watches.
 pub(crate) struct Watch(Streaming<proto::WatchConfigurationResponse>);
 
@@ -36,7 +41,8 @@ impl Watch {
     }
 
     pub(crate) async fn next(&mut self) -> Result<proto::WatchConfigurationResponse, Status> {
-        Ok(self.0.message().await?.expect("a watch does not just end"))
+        let told = tokio::time::timeout(PATIENCE, self.0.message()).await.expect("something is told in time");
+        Ok(told?.expect("a watch does not just end"))
     }
 
     /// The next thing that is told, and where to go on after it.
