@@ -95,7 +95,7 @@ impl App {
     ) -> Result<proto::EjectVisitorsResponse, Error> {
         let mut work = match self.begin_request(request).await? {
             Begun::Answered(response) => return Ok(response),
-            Begun::Granted(work) => work,
+            Begun::Granted(work) => *work,
         };
         let meant = authorizations::of_visitors(&mut work.transaction, selection).await?;
         lock_all(&mut work, meant.iter().map(|authorization| &authorization.client.user)).await?;
@@ -118,7 +118,7 @@ impl App {
     ) -> Result<proto::RecallUsersResponse, Error> {
         let mut work = match self.begin_request(request).await? {
             Begun::Answered(response) => return Ok(response),
-            Begun::Granted(work) => work,
+            Begun::Granted(work) => *work,
         };
         let meant = served_by::of_users(&mut work.transaction, selection).await?;
         lock_all(&mut work, meant.iter().map(|mark| &mark.client.user)).await?;

@@ -73,7 +73,7 @@ pub(crate) enum Begun<Response> {
     /// It was carried out before; this was the answer.
     Answered(Response),
     /// It is to be carried out now.
-    Granted(Work),
+    Granted(Box<Work>),
 }
 
 impl App {
@@ -109,7 +109,7 @@ impl App {
             }
         }
         work.request = request;
-        Ok(Begun::Granted(work))
+        Ok(Begun::Granted(Box::new(work)))
     }
 
     /// Makes the work durable with its answer; see [`App::commit`].

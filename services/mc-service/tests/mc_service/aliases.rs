@@ -137,7 +137,10 @@ async fn of_two_who_activate_at_once_exactly_one_wins(systems: Systems) {
 
 async fn of_two_who_take_over_at_once_one_has_it_in_the_end(systems: Systems) {
     provide(&systems.alpha, TERMS);
-    let (alice, carol) = both(&systems).await;
+    let (alice, _) = both(&systems).await;
+    // Each at a replica of her own.
+    let replica = systems.alpha.replica().await;
+    let carol = systems.alpha.user_at(&replica, "carol");
     for _ in 0..5 {
         let (one, other) = tokio::join!(activate(&alice, true), activate(&carol, true));
         one.unwrap();

@@ -59,8 +59,49 @@ pub(crate) struct System {
     pub(crate) network: FaultProxy,
     pub(crate) sources: Arc<Sources>,
     pub(crate) partners: PartnerDirectory,
+    pub(crate) database: Database,
+    /// Stops the server when it is cancelled.
+    pub(crate) stop: CancellationToken,
     tokens: TestTokens,
+    parts: Parts,
     _directory: TempDir,
+    _shutdown: DropGuard,
+}
+
+/// What the replicas of one system's MC service server share.
+#[derive(Clone)]
+struct Parts {
+    database: Database,
+    cache: SharedCache,
+    sources: Arc<Sources>,
+    partners: PartnerDirectory,
+    clock: Arc<ManualClock>,
+}
+
+impl Parts {
+    fn service(&self, own: &McSystemId) -> Service {
+        let config = McServiceConfig {
+            upkeep_interval: Duration::from_millis(10),
+            partner_timeout: Duration::from_secs(5),
+            ..McServiceConfig::default()
+        };
+        let dependencies = Dependencies {
+            own: own.clone(),
+            database: self.database.clone(),
+            cache: self.cache.clone(),
+            profiles: self.sources.clone(),
+            groups: self.sources.clone(),
+            aliases: self.sources.clone(),
+            partners: self.partners.clone(),
+            clock: self.clock.clone(),
+        };
+        Service::build(config, dependencies)
+    }
+}
+
+/// Another replica of a system's MC service server, which UEs reach.
+pub(crate) struct Replica {
+    client: SocketAddr,
     _shutdown: DropGuard,
 }
 
@@ -69,6 +110,7 @@ pub(crate) struct Systems {
     pub(crate) alpha: System,
     pub(crate) bravo: System,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) engine: Engine,
 }
 
 /// A user of a UE: her token, and where she calls.
@@ -78,7 +120,7 @@ pub(crate) struct Caller {
 }
 
 impl System {
-    async fn new(engine: Engine, name: &str, clock: &Arc<ManualClock>) -> Self {
+    pub(crate) async fn new(engine: Engine, name: &str, clock: &Arc<ManualClock>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = match engine {
             Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
@@ -94,22 +136,15 @@ impl System {
         let breaker = BreakerSettings { failures_to_open: 1_000, open_for: Duration::from_millis(1) };
         let dialer = TrustDomain::dialer(identity.clone(), bundles.clone());
         let partners = PartnerDirectory::new(dialer, bundles.clone(), breaker, system_clock);
-        let config = McServiceConfig {
-            upkeep_interval: Duration::from_millis(10),
-            partner_timeout: Duration::from_secs(5),
-            ..McServiceConfig::default()
-        };
-        let dependencies = Dependencies {
-            own: own.mc_system_id().clone(),
-            database,
-            cache: SharedCache::open(&CacheConfig::from_url("memory:"), name).unwrap(),
-            profiles: sources.clone(),
-            groups: sources.clone(),
-            aliases: sources.clone(),
+        let cache = SharedCache::open(&CacheConfig::from_url("memory:"), name).unwrap();
+        let parts = Parts {
+            database: database.clone(),
+            cache,
+            sources: sources.clone(),
             partners: partners.clone(),
             clock: clock.clone(),
         };
-        let service = Service::build(config, dependencies);
+        let service = parts.service(own.mc_system_id());
         let tokens = own.tokens();
         let server = own
             .server_for_users(identity, bundles, &tokens)
@@ -134,10 +169,33 @@ impl System {
             network,
             sources,
             partners,
+            database,
+            stop: token.clone(),
             tokens,
+            parts,
             _directory: directory,
             _shutdown: token.drop_guard(),
         }
+    }
+
+    /// Starts another replica.
+    pub(crate) async fn replica(&self) -> Replica {
+        let identity = self.own.entity(Entity::McService);
+        let bundles = TrustBundles::new(identity.clone());
+        let service = self.parts.service(&self.id);
+        let server = self.own.server_for_users(identity, bundles, &self.tokens);
+        let bound = service.add_to(server, &ServerConfig::default()).bind().await.unwrap();
+        let client = bound.address(Listener::Client).unwrap();
+        let token = CancellationToken::new();
+        tokio::spawn(bound.serve(token.clone()));
+        tokio::spawn(token.clone().run_until_cancelled_owned(service.upkeep()));
+        service.readiness().wait_until_serving().await;
+        Replica { client, _shutdown: token.drop_guard() }
+    }
+
+    /// A user at home here who calls another replica.
+    pub(crate) fn user_at(&self, replica: &Replica, subject: &str) -> Caller {
+        Caller { channel: self.own.user_channel(replica.client), ..self.user(subject) }
     }
 
     /// What an agreement says of this system.
@@ -208,7 +266,7 @@ impl Systems {
         let clock = Arc::new(ManualClock::starting_at(SystemClock.now()));
         let alpha = System::new(engine, "alpha.example", &clock).await;
         let bravo = System::new(engine, "bravo.example", &clock).await;
-        let systems = Self { alpha, bravo, clock };
+        let systems = Self { alpha, bravo, clock, engine };
         systems.agree();
         systems.provision();
         systems
@@ -438,6 +496,7 @@ impl Watching {
         self.message().await.unwrap()
     }
 
+    /// The next message, or why the watch has ended.
     pub(crate) async fn message(&mut self) -> Result<proto::WatchServiceStatusResponse, Status> {
         let next = tokio::time::timeout(Duration::from_secs(20), self.0.message()).await;
         Ok(next.expect("something is told in time")?.expect("the watch has not ended"))

@@ -26,6 +26,9 @@ on_every_database!(
     user_has_as_many_clients_as_the_settings_allow,
     watch_begins_with_the_status_and_is_resumed_without_a_gap,
     client_that_begins_anew_begins_without_affiliations,
+    watch_ends_with_the_access_token_and_with_the_replica,
+    what_changes_at_one_replica_is_told_by_another,
+    database_away_is_told_and_nothing_else,
 );
 
 async fn pre_selected_profile_becomes_active_and_its_implicit_affiliations_are_made(systems: Systems) {
@@ -260,4 +263,48 @@ async fn client_that_begins_anew_begins_without_affiliations(systems: Systems) {
     let active = again.authorization.unwrap().profile_index;
     assert_eq!(u32::from(ProfileIndex(1).0), active);
     assert_eq!(alice.status(McService::Ptt).await.authorizations.len(), 1);
+}
+
+/// Reads a watch to its end.
+async fn end_of(mut watching: crate::fixture::Watching) -> mcx_runtime::error::RemoteError {
+    loop {
+        if let Err(status) = watching.message().await {
+            return mcx_runtime::error::decode_status(&status);
+        }
+    }
+}
+
+async fn watch_ends_with_the_access_token_and_with_the_replica(systems: Systems) {
+    let watching = systems.alice().resume(UE, String::new()).await.unwrap();
+    systems.alpha.stop.cancel();
+    let stopped = end_of(watching).await;
+    assert_eq!((stopped.code, stopped.reason.as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+    assert!(stopped.retry_after.is_some());
+    // By the clock of the service the token is over; the layers before it ask the machine's.
+    systems.clock.advance(Duration::from_secs(3_600));
+    let watching = systems.bravo.user("bob").resume(UE, String::new()).await.unwrap();
+    let expired = end_of(watching).await;
+    assert_eq!((expired.code, expired.reason.as_str()), (Code::Unauthenticated, "ACCESS_TOKEN_EXPIRED"));
+}
+
+async fn what_changes_at_one_replica_is_told_by_another(systems: Systems) {
+    let replica = systems.alpha.replica().await;
+    let there = systems.alpha.user_at(&replica, "alice");
+    let mut watching = there.watch(UE).await;
+    let here = systems.alice().logged_on().await;
+    let Event::Authorized(told) = watching.event().await else { panic!("it was told of another") };
+    assert_eq!(there.status(McService::Ptt).await.authorizations, [told]);
+    // Whichever replica is asked, and whichever of them ends it.
+    there.affiliate(UE, &[&rescue()]).await.unwrap();
+    assert_eq!(here.affiliated().await.len(), 1);
+    assert!(here.log_off(McService::Ptt, UE).await);
+    assert_eq!(watching.ended().await, proto::EndReason::Left);
+}
+
+async fn database_away_is_told_and_nothing_else(systems: Systems) {
+    let alice = systems.alice().logged_on().await;
+    systems.alpha.database.close().await;
+    let refused = refusal(alice.log_on(McService::Ptt, None, UE).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    assert!(refused.retry_after.is_some() && refused.metadata.is_empty(), "{refused:?}");
 }

@@ -1,17 +1,25 @@
 //! Migration service authorization between two MC systems: TS 23.280 10.6.3.
 
+use std::time::Duration;
+
+use mc_service::domain::user::Visitor;
 use mcx_federation::access_token::AccessTokenClaims;
+use mcx_federation::{Listener, TrustBundles};
 use mcx_proto::mcservice::v1 as proto;
 use mcx_proto::mcservice::v1::federation_service_client::FederationServiceClient;
+use mcx_proto::mcservice::v1::federation_service_server::{FederationService, FederationServiceServer};
 use mcx_proto::mcservice::v1::watch_service_status_response::Event;
-use mcx_testkit::Fault;
-use mcx_types::{Entity, McService, ProfileIndex};
-use tonic::Code;
+use mcx_runtime::readiness::Readiness;
+use mcx_testkit::{Fault, TrustDomain, any_port};
+use mcx_types::{Clock, Entity, McService, ProfileIndex, SystemClock, Timestamp};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
 use crate::fixture::{
-    MIGRATION, OTHER_UE, Systems, UE, fields, on_every_database, reason, refusal, service_id, user, wire,
+    MIGRATION, OTHER_UE, System, Systems, UE, fields, on_every_database, reason, refusal, service_id, user,
+    wire,
 };
 
 on_every_database!(
@@ -29,6 +37,8 @@ on_every_database!(
     primary_tells_a_partner_nothing_of_why_it_refuses,
     only_mc_service_servers_of_partners_are_answered,
     client_that_goes_to_another_partner_leaves_the_first_one,
+    until_the_agreements_are_known_visitors_have_to_wait,
+    answer_of_the_primary_that_does_not_fit_is_thrown_away,
 );
 
 async fn visitor_is_served_once_her_primary_agrees_and_records_it(systems: Systems) {
@@ -170,8 +180,17 @@ async fn without_a_usable_agreement_nothing_is_asked(systems: Systems) {
     suspended.is_suspended = true;
     let mut unreachable = systems.alpha.terms();
     unreachable.services.clear();
+    let now = SystemClock.now();
+    let (earlier, later) =
+        (Timestamp::from_micros(now.as_micros() - 1), now.saturating_add(Duration::from_secs(3_600)));
+    let mut not_yet = systems.alpha.terms();
+    not_yet.validity.from = Some(later);
+    let mut expired = systems.alpha.terms();
+    expired.validity.until = Some(earlier);
     let cases = [
         (vec![suspended], "AGREEMENT_SUSPENDED"),
+        (vec![not_yet], "AGREEMENT_NOT_YET_VALID"),
+        (vec![expired], "AGREEMENT_EXPIRED"),
         (vec![unreachable], "PARTNER_HAS_NO_ENDPOINT"),
         (Vec::new(), "AGREEMENT_UNKNOWN"),
     ];
@@ -303,7 +322,7 @@ async fn client_that_goes_to_another_partner_leaves_the_first_one(systems: Syste
     systems.migrated().await;
     let mut away = systems.visitor().watch(UE).await;
     // A third system, which is a certificate and an agreement here, says that it serves the same client.
-    let charlie = mcx_testkit::TrustDomain::new("charlie.example");
+    let charlie = TrustDomain::new("charlie.example");
     let mut terms = systems.bravo.terms();
     terms.mc_system_id = charlie.mc_system_id().clone();
     terms.trust_bundle_pem = charlie.bundle_pem().to_owned();
@@ -321,4 +340,94 @@ async fn client_that_goes_to_another_partner_leaves_the_first_one(systems: Syste
     let [mark] = systems.served_by().await.try_into().unwrap();
     assert_eq!(mark.partner_mc_system_id, "charlie.example");
     assert_eq!(away.ended().await, proto::EndReason::Recalled);
+}
+
+async fn until_the_agreements_are_known_visitors_have_to_wait(systems: Systems) {
+    let charlie = System::new(systems.engine, "charlie.example", &systems.clock).await;
+    let visitor = Visitor {
+        primary: systems.alpha.id.clone(),
+        primary_id: service_id(McService::Ptt, "alice", &systems.alpha.id),
+        migration_id: MIGRATION,
+    };
+    let here = user(McService::Ptt, "alice.alpha", &charlie.id);
+    charlie.sources.put_profile(&here, crate::sources::visitor_profile(1, &[], visitor));
+    let caller = charlie.visitor("alice.alpha", &systems.alpha);
+    let refused = refusal(caller.migrate(systems.migrate(McService::Ptt, UE)).await);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "AGREEMENTS_NOT_KNOWN"));
+    assert_eq!(refused.metadata["hop"], "migration-management");
+    assert!(refused.retry_after.is_some());
+}
+
+/// A primary that answers for another user, or not for how long.
+struct Liar {
+    answers_for_another: bool,
+}
+
+#[tonic::async_trait]
+impl FederationService for Liar {
+    async fn authorize_migration_service(
+        &self,
+        request: Request<proto::FederationServiceAuthorizeMigrationServiceRequest>,
+    ) -> Result<Response<proto::FederationServiceAuthorizeMigrationServiceResponse>, Status> {
+        let mut identity = request.into_inner().identity;
+        if self.answers_for_another {
+            identity.as_mut().unwrap().primary_mc_service_id = "sip:mallory@ptt.alpha.example".to_owned();
+        }
+        Ok(Response::new(proto::FederationServiceAuthorizeMigrationServiceResponse { identity, lease: None }))
+    }
+
+    async fn deauthorize_migration_service(
+        &self,
+        _: Request<proto::FederationServiceDeauthorizeMigrationServiceRequest>,
+    ) -> Result<Response<proto::FederationServiceDeauthorizeMigrationServiceResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn end_migration_service(
+        &self,
+        _: Request<proto::EndMigrationServiceRequest>,
+    ) -> Result<Response<proto::EndMigrationServiceResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn affiliate(
+        &self,
+        _: Request<proto::FederationServiceAffiliateRequest>,
+    ) -> Result<Response<proto::FederationServiceAffiliateResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn deaffiliate(
+        &self,
+        _: Request<proto::FederationServiceDeaffiliateRequest>,
+    ) -> Result<Response<proto::FederationServiceDeaffiliateResponse>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+}
+
+async fn answer_of_the_primary_that_does_not_fit_is_thrown_away(systems: Systems) {
+    for (answers_for_another, mismatch) in [(true, "IDENTITY"), (false, "LEASE")] {
+        let identity = systems.alpha.own.entity(Entity::McService);
+        let bundles = TrustBundles::new(identity.clone());
+        bundles.replace_partner(&systems.bravo.id, systems.bravo.own.bundle_pem().as_bytes()).unwrap();
+        let liar = FederationServiceServer::new(Liar { answers_for_another });
+        let server = systems.alpha.own.server(identity, bundles).listener(Listener::Peer, any_port());
+        let bound = server
+            .file_descriptor_set(mcx_proto::FILE_DESCRIPTOR_SET)
+            .add_service(Listener::Peer, liar, &Readiness::new("liar"))
+            .bind()
+            .await
+            .unwrap();
+        let mut terms = systems.alpha.terms();
+        let service = terms.services.get_mut(&Entity::McService).unwrap();
+        service.endpoints = vec![bound.address(Listener::Peer).unwrap().into()];
+        let token = CancellationToken::new();
+        tokio::spawn(bound.serve(token.clone()));
+        let _shutdown = token.drop_guard();
+        assert!(systems.bravo.partners.replace(vec![terms]).is_empty());
+        let refused = refusal(systems.visitor().migrate(systems.migrate(McService::Ptt, UE)).await);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "PARTNER_ANSWER_INVALID"));
+        assert_eq!(refused.metadata["mismatch"], mismatch);
+        assert!(systems.visitor().status(McService::Ptt).await.authorizations.is_empty());
+    }
 }
