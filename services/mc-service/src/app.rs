@@ -74,7 +74,7 @@ impl App {
     }
 
     async fn profile(&self, user: &User, index: Option<ProfileIndex>) -> Result<ProfileAnswer, Error> {
-        let answer = self.profiles.effective_profile(user, index).await;
+        let answer = self.in_time(self.profiles.effective_profile(user, index)).await;
         answer.map_err(|error| self.of_source(error, Entity::ConfigurationManagement))
     }
 
@@ -83,13 +83,23 @@ impl App {
         group: &McServiceGroupId,
         id: &McServiceId,
     ) -> Result<Option<GroupForMember>, Error> {
-        let answer = self.groups.group_for_member(group, id).await;
+        let answer = self.in_time(self.groups.group_for_member(group, id)).await;
         answer.map_err(|error| self.of_source(error, Entity::GroupManagement))
     }
 
     async fn alias(&self, alias: &FunctionalAlias, id: &McServiceId) -> Result<Option<AliasForUser>, Error> {
-        let answer = self.aliases.alias_for_user(alias, id).await;
+        let answer = self.in_time(self.aliases.alias_for_user(alias, id)).await;
         answer.map_err(|error| self.of_source(error, Entity::FunctionalAliasManagement))
+    }
+
+    /// The answer of another entity of this MC system, if it comes in time.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, SourceError>>,
+    ) -> Result<T, SourceError> {
+        let limit = self.config.source_timeout;
+        let late = |_| SourceError::Unreachable(format!("no answer within {limit:?}"));
+        tokio::time::timeout(limit, answer).await.map_err(late)?
     }
 
     fn of_source(&self, error: SourceError, entity: Entity) -> Error {

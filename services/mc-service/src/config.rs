@@ -23,7 +23,8 @@ pub struct McServiceConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub partner_timeout: Duration,
-    /// How long configuration, group and functional alias management may take to answer.
+    /// How long configuration, group and functional alias management may take to answer. Configuration management may have to ask the
+    /// primary MC system for a visitor's user profile first.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub source_timeout: Duration,
@@ -56,7 +57,7 @@ impl Default for McServiceConfig {
             migration_lease: Duration::from_hours(1),
             max_clients_per_user: 8,
             partner_timeout: Duration::from_secs(2),
-            source_timeout: Duration::from_secs(1),
+            source_timeout: Duration::from_secs(3),
             upkeep_interval: Duration::from_secs(1),
             notice_backoff: Duration::from_secs(1),
             notice_backoff_limit: Duration::from_secs(60),

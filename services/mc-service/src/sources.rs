@@ -76,7 +76,7 @@ pub trait AliasSource: Send + Sync + 'static {
 }
 
 /// How long a call may take unless the client is told otherwise.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn with_timeout<T>(message: T, timeout: Duration) -> Request<T> {
     let mut request = Request::new(message);

@@ -24,7 +24,7 @@ pub struct ConfigurationManagement {
 }
 
 impl ConfigurationManagement {
-    /// A client over this channel, with a deadline of 1 second for each call.
+    /// A client over this channel, with a deadline of 5 seconds for each call.
     pub fn new(channel: Channel) -> Self {
         Self { inner: EffectiveProfileServiceClient::new(Outgoing::new(channel)), timeout: DEFAULT_TIMEOUT }
     }

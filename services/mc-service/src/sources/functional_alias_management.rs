@@ -19,7 +19,7 @@ pub struct FunctionalAliasManagement {
 }
 
 impl FunctionalAliasManagement {
-    /// A client over this channel, with a deadline of 1 second for each call.
+    /// A client over this channel, with a deadline of 5 seconds for each call.
     pub fn new(channel: Channel) -> Self {
         let inner = FunctionalAliasLookupServiceClient::new(Outgoing::new(channel));
         Self { inner, timeout: DEFAULT_TIMEOUT }

@@ -20,7 +20,7 @@ pub struct GroupManagement {
 }
 
 impl GroupManagement {
-    /// A client over this channel, with a deadline of 1 second for each call.
+    /// A client over this channel, with a deadline of 5 seconds for each call.
     pub fn new(channel: Channel) -> Self {
         Self { inner: GroupLookupServiceClient::new(Outgoing::new(channel)), timeout: DEFAULT_TIMEOUT }
     }
