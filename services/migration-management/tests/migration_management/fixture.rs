@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mcx_federation::{Listener, OwnIdentity, TrustBundles};
 use mcx_proto::migration::v1 as proto;
@@ -17,6 +18,7 @@ use mcx_runtime::server::ServerConfig;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
 use mcx_testkit::{PostgresServer, TrustDomain, any_port};
 use mcx_types::{Entity, SystemClock};
+use migration_management::collaborators::{Channels, Collaborators};
 use migration_management::config::MigrationManagementConfig;
 use migration_management::{Dependencies, SCHEMA, Service};
 use sip_database::client::SipAuthenticationClient;
@@ -135,11 +137,26 @@ async fn service(
         database,
         cache: SharedCache::open(&CacheConfig::from_url("memory:"), "bravo.example").unwrap(),
         sip_database: SipAuthenticationClient::new(sip_database),
+        collaborators: nobody(own, identity),
         dialer: TrustDomain::dialer(identity.clone(), bundles.clone()),
         bundles: bundles.clone(),
         clock: Arc::new(SystemClock),
     };
     Service::build(config, dependencies).await.unwrap()
+}
+
+/// The other entities of the system, all of them away.
+fn nobody(own: &TrustDomain, identity: &OwnIdentity) -> Collaborators {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let channel = |entity| own.channel(identity.clone(), entity, nowhere);
+    let channels = Channels {
+        identity_management: channel(Entity::IdentityManagement),
+        configuration_management: channel(Entity::ConfigurationManagement),
+        group_management: channel(Entity::GroupManagement),
+        mc_service: channel(Entity::McService),
+        sip_core: channel(Entity::SipCore),
+    };
+    Collaborators::over(own.mc_system_id(), channels, Duration::from_secs(1))
 }
 
 /// The agreement with a neighbour.
