@@ -257,7 +257,7 @@ impl Builder<'_> {
             database: self.database(&migration_management::SCHEMA)?,
             cache: self.cache(Entity::MigrationManagement)?,
             sip_database: SipAuthenticationClient::new(sip_database),
-            collaborators: Collaborators::over(self.id, channels, config.provisioning.partner_timeout),
+            collaborators: Collaborators::over(self.id, channels, config.provisioning.entity_timeout),
             dialer,
             bundles: self.bundles.clone(),
             clock: Arc::clone(&self.clock),

@@ -77,8 +77,14 @@ pub(crate) async fn append_in(
     records: &[AuditRecord],
 ) -> Result<(), StoreError> {
     let sql = transaction.engine().dialect(APPEND_POSTGRES, APPEND_SQLITE);
-    transaction.statement(sql).bind(rows(records)).execute().await.map(drop)
+    for chunk in records.chunks(APPENDED_AT_ONCE) {
+        transaction.statement(sql).bind(rows(chunk)).execute().await?;
+    }
+    Ok(())
 }
+
+/// How many records one statement writes.
+const APPENDED_AT_ONCE: usize = 1_000;
 
 /// One parameter for any number of rows; the two engines read a JSON array as rows each in its own way.
 const APPEND_POSTGRES: &str = "INSERT INTO audit_record SELECT * FROM json_to_recordset($1::json) AS row(\

@@ -36,6 +36,9 @@ pub(crate) enum Report {
     Revoked(String),
 }
 
+/// Reports, each with the migration that it is of.
+pub(crate) type Reports = Vec<(Uuid, Report)>;
+
 /// What a partner allotted.
 #[derive(Debug, Clone)]
 pub(crate) struct Allotment {
@@ -121,7 +124,7 @@ pub(crate) fn offer_to_wire(migration: &UserMigration, issuer: &str) -> proto::U
 pub(crate) fn reports(
     violations: &mut Violations,
     request: proto::ReportUserMigrationsRequest,
-) -> Option<(Vec<(Uuid, Report)>, Option<InitialUeConfiguration>)> {
+) -> Option<(Reports, Option<InitialUeConfiguration>)> {
     bounded(violations, "reports", &request.reports);
     let count = request.reports.len();
     let decoded: Vec<(Uuid, Report)> = request

@@ -67,7 +67,7 @@ async fn entity_is_told_of_every_change_of_the_agreements(system: System) {
     let request = proto::UpdateAgreementRequest { agreement: Some(changed), ..Default::default() };
     let changed = system.agreements().update_agreement(request).await.unwrap().into_inner().agreement;
     let named = proto::PeerService { presented_entity: "group-management".to_owned(), ..group_management() };
-    assert_eq!(changed.unwrap().peer_services, [named.clone()]);
+    assert_eq!(changed.unwrap().peer_services, std::slice::from_ref(&named));
     let partners = next(&mut stream).await;
     assert_eq!(partners[0].state(), proto::AgreementState::Suspended);
     assert_eq!(partners[0].services, [at_one_place("migration-management"), named]);

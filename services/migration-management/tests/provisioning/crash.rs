@@ -1,5 +1,7 @@
 //! A process that dies, or an entity that fails, at each single call: afterwards both systems agree, and nothing is left half done.
 
+use std::time::Duration;
+
 use futures::{StreamExt, stream};
 use mcx_proto::migration::v1 as proto;
 use mcx_proto::migration::v1::UserMigrationState as State;
@@ -11,6 +13,9 @@ use crate::systems::{Engine, Systems, of_request};
 /// How many pairs of systems live at the same time.
 const LIVES_AT_ONCE: usize = 6;
 
+/// Short, since each process that dies is waited for that long.
+const CLAIM_LIFETIME: Duration = Duration::from_secs(1);
+
 /// Which system the fault is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -20,7 +25,7 @@ enum Side {
 
 /// The whole life of a migration, with bravo's policy accepting: to the end, and back. `fault`: in which system, at which of its calls.
 async fn life(engine: Engine, fault: Option<(Side, usize, Fault)>) -> (usize, usize) {
-    let mut systems = Systems::new(engine).await;
+    let mut systems = Systems::with_claims_of(engine, CLAIM_LIFETIME).await;
     let automatic = proto::AdmissionPolicy {
         primary_mc_system_id: "alpha.example".to_owned(),
         mode: proto::AdmissionMode::Automatic.into(),

@@ -183,7 +183,7 @@ async fn system_cannot_speak_for_another_one(systems: Systems) {
     // Alpha is primary of alice. It cannot report to bravo what only a partner can.
     let mut client = bravo.called_by(alpha);
     let outcome = client.report_user_migrations(report(vec![in_force(&id)])).await;
-    assert_eq!(fields(outcome), ["reports[0].state"]);
+    assert_eq!(fields(outcome), ["initial_ue_configuration.mc_system_id", "reports[0].state"]);
     // Bravo cannot offer as its own what is alpha's.
     let stolen = proto::OfferUserMigrationsRequest {
         offers: vec![proto::UserMigrationOffer { migration_id: id, ..offer(Uuid::nil(), "eve") }],
@@ -239,6 +239,9 @@ async fn malformed_offers_and_reports_are_refused_with_every_field_at_once(syste
         proto::ReportUserMigrationsRequest { reports: vec![in_force(&id)], ..Default::default() };
     let outcome = client.report_user_migrations(without_configuration).await;
     assert_eq!(fields(outcome), ["initial_ue_configuration"]);
+    // That of bravo, which alpha has no say in.
+    let outcome = client.report_user_migrations(report(vec![in_force(&id)])).await;
+    assert_eq!(fields(outcome), ["initial_ue_configuration.mc_system_id"]);
     let none = client.offer_user_migrations(proto::OfferUserMigrationsRequest::default()).await;
     assert_eq!(fields(none), ["offers"]);
 }

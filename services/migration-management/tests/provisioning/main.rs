@@ -8,6 +8,7 @@ mod crash;
 mod decisions;
 mod entities;
 mod exchange;
+mod messages;
 mod request;
 mod revocation;
 mod saga;

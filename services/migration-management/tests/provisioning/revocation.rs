@@ -21,6 +21,7 @@ on_every_database!(
     offers_wait_for_a_partner_that_is_away_and_say_so,
     revocation_waits_for_an_entity_that_is_away,
     migration_ends_with_its_validity,
+    partner_that_is_gone_for_good_can_be_forgotten,
 );
 
 async fn nothing_is_left(systems: &Systems) {
@@ -168,4 +169,19 @@ async fn migration_ends_with_its_validity(systems: Systems) {
     nothing_is_left(&systems).await;
     let migration = systems.alpha.list(&request_id).await.remove(0);
     assert_eq!(migration.cause, "its validity is over");
+}
+
+async fn partner_that_is_gone_for_good_can_be_forgotten(systems: Systems) {
+    let Systems { alpha, bravo } = &systems;
+    let request_id = systems.in_force(&["alice"]).await;
+    bravo.proxy.set(Fault::Down);
+    alpha.revoke(of_request(&request_id)).await;
+    assert_eq!(alpha.wait_for_obstacle(&request_id).await.step, "REPORT");
+    let delete = proto::DeleteAgreementRequest {
+        partner_mc_system_id: "bravo.example".to_owned(),
+        ..Default::default()
+    };
+    alpha.agreements().delete_agreement(delete).await.unwrap();
+    alpha.wait(&request_id, State::Revoked).await;
+    assert_eq!(places(&alpha.entities), BTreeMap::new());
 }

@@ -14,8 +14,6 @@ use mcx_proto::migration::v1::binding_service_client::BindingServiceClient;
 use mcx_proto::migration::v1::federation_service_client::FederationServiceClient;
 use mcx_proto::migration::v1::permit_service_client::PermitServiceClient;
 use mcx_proto::migration::v1::user_migration_service_client::UserMigrationServiceClient;
-use mcx_proto::types::v1::SipIdentities;
-use mcx_runtime::error::{RemoteError, decode_status};
 use mcx_runtime::server::ServerConfig;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
 use mcx_testkit::{FaultProxy, PostgresServer, TrustDomain, any_port};
@@ -30,6 +28,9 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use crate::entities::Entities;
+pub(crate) use crate::messages::{
+    count, fields, identities, of_request, refusal, request, these, user_to_migrate,
+};
 
 /// Where the systems of a test keep their durable state.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +47,13 @@ pub(crate) struct Systems {
 
 impl Systems {
     pub(crate) async fn new(engine: Engine) -> Self {
-        let alpha = System::new("alpha.example", engine).await;
-        let bravo = System::new("bravo.example", engine).await;
+        Self::with_claims_of(engine, Duration::from_secs(20)).await
+    }
+
+    /// Systems that go on with what a dead process had begun after `claim_lifetime`.
+    pub(crate) async fn with_claims_of(engine: Engine, claim_lifetime: Duration) -> Self {
+        let alpha = System::new("alpha.example", engine, claim_lifetime).await;
+        let bravo = System::new("bravo.example", engine, claim_lifetime).await;
         alpha.agree_with(&bravo).await;
         bravo.agree_with(&alpha).await;
         Self { alpha, bravo }
@@ -94,6 +100,7 @@ pub(crate) struct System {
     pub(crate) proxy: FaultProxy,
     identity: OwnIdentity,
     url: String,
+    claim_lifetime: Duration,
     running: Option<Running>,
     _directory: TempDir,
 }
@@ -107,7 +114,7 @@ struct Running {
 }
 
 impl System {
-    async fn new(name: &str, engine: Engine) -> Self {
+    async fn new(name: &str, engine: Engine, claim_lifetime: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = match engine {
             Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
@@ -117,8 +124,9 @@ impl System {
         let identity = domain.entity(Entity::MigrationManagement);
         let entities = Entities::new(domain.mc_system_id().clone());
         let proxy = FaultProxy::start(any_port()).await;
-        let mut system =
-            Self { domain, entities, proxy, identity, url, running: None, _directory: directory };
+        let _directory = directory;
+        let running = None;
+        let mut system = Self { domain, entities, proxy, identity, url, claim_lifetime, running, _directory };
         system.start().await;
         system
     }
@@ -166,7 +174,7 @@ impl System {
         let mut config = MigrationManagementConfig::default();
         config.provisioning.first_retry = Duration::from_millis(20);
         config.provisioning.longest_retry = Duration::from_millis(200);
-        config.provisioning.claim_lifetime = Duration::from_secs(3);
+        config.provisioning.claim_lifetime = self.claim_lifetime;
         config.breaker_pause = Duration::from_millis(50);
         config.agreement_refresh_interval = Duration::from_millis(200);
         // Nobody listens there: the SIP database is away.
@@ -368,46 +376,6 @@ impl Drop for System {
             running.tasks.iter().for_each(JoinHandle::abort);
         }
     }
-}
-
-pub(crate) fn count(progress: &proto::WatchUserMigrationRequestResponse, state: State) -> u32 {
-    progress.counts.iter().find(|count| count.state() == state).map_or(0, |count| count.user_count)
-}
-
-pub(crate) fn of_request(request_id: &str) -> proto::UserMigrationSelection {
-    proto::UserMigrationSelection { user_migration_request_id: request_id.to_owned(), ..Default::default() }
-}
-
-pub(crate) fn these(ids: &[&str]) -> proto::UserMigrationSelection {
-    let migration_ids = ids.iter().map(|id| (*id).to_owned()).collect();
-    proto::UserMigrationSelection { migration_ids, ..Default::default() }
-}
-
-pub(crate) fn user_to_migrate(user: &str) -> proto::UserToMigrate {
-    proto::UserToMigrate {
-        mc_id: format!("{user}@alpha.example"),
-        primary_identities: Some(identities(user, "alpha.example")),
-        ..Default::default()
-    }
-}
-
-pub(crate) fn request(users: Vec<proto::UserToMigrate>) -> proto::RequestUserMigrationRequest {
-    let partner_mc_system_id = "bravo.example".to_owned();
-    proto::RequestUserMigrationRequest { partner_mc_system_id, users, ..Default::default() }
-}
-
-pub(crate) fn identities(user: &str, domain: &str) -> SipIdentities {
-    SipIdentities { impi: format!("{user}@{domain}"), impus: vec![format!("sip:{user}@{domain}")] }
-}
-
-/// What an rpc refused.
-pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, Status>) -> RemoteError {
-    decode_status(&outcome.unwrap_err())
-}
-
-/// The fields of a refusal.
-pub(crate) fn fields<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Vec<String> {
-    refusal(outcome).violations.into_iter().map(|violation| violation.field).collect()
 }
 
 /// Makes each test once per engine: `sqlite::name` and `postgres::name`.

@@ -67,7 +67,7 @@ impl App {
             .filter(|migration| migration.peer == *peer)
             .map(|migration| (migration.id, migration))
             .collect();
-        check(&reports, &migrations)?;
+        check(peer, &reports, &migrations, configuration.as_ref())?;
         let digest = match &configuration {
             Some(configuration) => Some(ue_configurations::put(&mut transaction, configuration, now).await?),
             None => None,
@@ -131,8 +131,16 @@ impl Changes {
 }
 
 /// Whether the reports are of what the other MC system may tell: a partner of users in those MC services that it was asked for.
-fn check(reports: &[(Uuid, Report)], migrations: &HashMap<Uuid, UserMigration>) -> Result<(), Violations> {
+fn check(
+    peer: &McSystemId,
+    reports: &[(Uuid, Report)],
+    migrations: &HashMap<Uuid, UserMigration>,
+    configuration: Option<&InitialUeConfiguration>,
+) -> Result<(), Violations> {
     let mut violations = Violations::new();
+    if configuration.is_some_and(|configuration| configuration.mc_system_id != peer.as_str()) {
+        violations.add("initial_ue_configuration.mc_system_id", "must be the mc system that reports");
+    }
     let mut seen = HashSet::with_capacity(reports.len());
     for (index, (id, report)) in reports.iter().enumerate() {
         if !seen.insert(id) {

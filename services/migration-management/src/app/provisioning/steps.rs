@@ -157,7 +157,15 @@ impl App {
 
     /// TS 23.280 10.17.5 step 4: tells the other MC system what became of it.
     async fn report(&self, peer: &McSystemId, migrations: &[UserMigration]) -> Outcomes {
-        let is_known = |migration: &&UserMigration| migration.progress.is_peer_told;
+        // Without an agreement there is nobody left who would have to know the end of it.
+        let is_alone = match agreements::find(&self.database, peer).await {
+            Ok(agreement) => agreement.is_none(),
+            Err(error) => return failed(migrations, &error.into()).collect(),
+        };
+        let is_known = |migration: &&UserMigration| {
+            let is_over = migration.progress.state != UserMigrationState::Accepted;
+            migration.progress.is_peer_told || (is_alone && is_over)
+        };
         let mut outcomes: Outcomes =
             migrations.iter().filter(is_known).map(|known| (known.id, StepOutcome::Done)).collect();
         let untold: Vec<UserMigration> =

@@ -37,13 +37,26 @@ pub(crate) async fn list(
     after: &str,
     limit: u32,
 ) -> Result<Page<UserMigration>, StoreError> {
-    let rows: Vec<Row> = database
-        .statement(
+    // One statement per index that is of use.
+    let sql = match (&filter.request_id, &filter.mc_id) {
+        (Some(_), _) => {
             "SELECT * FROM user_migration WHERE migration_id > $1 AND role = COALESCE($2, role) \
              AND peer_mc_system_id = COALESCE($3, peer_mc_system_id) AND state = COALESCE($4, state) \
-             AND request_id = COALESCE($5, request_id) AND ($6 IS NULL OR mc_id = $6) \
-             ORDER BY migration_id LIMIT $7",
-        )
+             AND request_id = $5 AND ($6 IS NULL OR mc_id = $6) ORDER BY migration_id LIMIT $7"
+        }
+        (None, Some(_)) => {
+            "SELECT * FROM user_migration WHERE migration_id > $1 AND role = COALESCE($2, role) \
+             AND peer_mc_system_id = COALESCE($3, peer_mc_system_id) AND state = COALESCE($4, state) \
+             AND request_id = COALESCE($5, request_id) AND mc_id = $6 ORDER BY migration_id LIMIT $7"
+        }
+        (None, None) => {
+            "SELECT * FROM user_migration WHERE migration_id > $1 AND role = COALESCE($2, role) \
+             AND peer_mc_system_id = COALESCE($3, peer_mc_system_id) AND state = COALESCE($4, state) \
+             AND request_id = COALESCE($5, request_id) AND ($6 IS NULL OR mc_id = $6) ORDER BY migration_id LIMIT $7"
+        }
+    };
+    let rows: Vec<Row> = database
+        .statement(sql)
         .bind(after)
         .bind(filter.role.map(MigrationRole::as_str))
         .bind(filter.peer.as_ref().map(McSystemId::as_str))
@@ -77,21 +90,33 @@ pub(crate) async fn lock_selected(
     after: &str,
     limit: usize,
 ) -> Result<Vec<UserMigration>, StoreError> {
-    let sql = transaction.engine().dialect(
-        "SELECT * FROM user_migration WHERE migration_id > $1 AND peer_mc_system_id = COALESCE($2, peer_mc_system_id) \
-         AND request_id = COALESCE($3, request_id) AND state = ANY($4::text[]) AND role = COALESCE($5, role) \
-         ORDER BY migration_id LIMIT $6 FOR UPDATE",
-        "SELECT * FROM user_migration WHERE migration_id > $1 AND peer_mc_system_id = COALESCE($2, peer_mc_system_id) \
-         AND request_id = COALESCE($3, request_id) AND state IN (SELECT value FROM json_each($4)) \
-         AND role = COALESCE($5, role) ORDER BY migration_id LIMIT $6",
-    );
+    // One statement per index that is of use.
+    let engine = transaction.engine();
+    let sql = if filter.request_id.is_some() {
+        engine.dialect(
+            "SELECT * FROM user_migration WHERE request_id = $3 AND migration_id > $1 \
+             AND peer_mc_system_id = COALESCE($2, peer_mc_system_id) AND state = ANY($4::text[]) \
+             ORDER BY migration_id LIMIT $5 FOR UPDATE",
+            "SELECT * FROM user_migration WHERE request_id = $3 AND migration_id > $1 \
+             AND peer_mc_system_id = COALESCE($2, peer_mc_system_id) \
+             AND state IN (SELECT value FROM json_each($4)) ORDER BY migration_id LIMIT $5",
+        )
+    } else {
+        engine.dialect(
+            "SELECT * FROM user_migration WHERE peer_mc_system_id = $2 AND migration_id > $1 \
+             AND request_id = COALESCE($3, request_id) AND state = ANY($4::text[]) \
+             ORDER BY migration_id LIMIT $5 FOR UPDATE",
+            "SELECT * FROM user_migration WHERE peer_mc_system_id = $2 AND migration_id > $1 \
+             AND request_id = COALESCE($3, request_id) AND state IN (SELECT value FROM json_each($4)) \
+             ORDER BY migration_id LIMIT $5",
+        )
+    };
     let rows: Vec<Row> = transaction
         .statement(sql)
         .bind(after)
         .bind(filter.peer.as_ref().map(McSystemId::as_str))
         .bind(filter.request_id.map(|id| id.to_string()))
         .bind_text_array(states.iter().map(|state| state.as_str().to_owned()))
-        .bind(filter.role.map(MigrationRole::as_str))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all()
         .await?;
@@ -157,7 +182,8 @@ pub(crate) async fn active_count(
     Ok(count.unsigned_abs())
 }
 
-/// Whether a migration with this other MC system goes on.
+/// Whether a migration with this other MC system goes on. One of which nothing is left but to tell the other system does not keep the
+/// agreement: should that system be gone for good, nobody could ever be told.
 pub(crate) async fn is_active_with(
     transaction: &mut Transaction,
     peer: &McSystemId,
@@ -165,7 +191,7 @@ pub(crate) async fn is_active_with(
     let row: Option<(String,)> = transaction
         .statement(
             "SELECT migration_id FROM user_migration WHERE peer_mc_system_id = $1 \
-             AND state NOT IN ('REFUSED', 'REVOKED') LIMIT 1",
+             AND state NOT IN ('REFUSED', 'REVOKED') AND NOT (state = 'REVOKING' AND next_step = 'REPORT') LIMIT 1",
         )
         .bind(peer.as_str())
         .fetch_optional()
