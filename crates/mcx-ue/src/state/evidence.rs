@@ -54,7 +54,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Whether the primary is done with: every MC service of the user is authorized, here or there.
+    /// Whether the primary is done with: every MC service of the user that she uses there is authorized.
     pub(super) fn is_primary_complete(&self) -> bool {
         self.bootstrapped
             && self.primary_user_authenticated
@@ -63,12 +63,17 @@ impl Evidence {
             && self.unauthorized().is_none()
     }
 
-    /// The first MC service that is authorized neither in the primary nor in the partner.
+    /// The first MC service that is not authorized in the primary, though it is to be used there: those chosen for a partner are not,
+    /// until the user goes home.
     pub(super) fn unauthorized(&self) -> Option<McService> {
+        let is_chosen = |service: &McService| {
+            !self.returning
+                && self.selected.as_ref().is_some_and(|selected| selected.services.contains(service))
+        };
         self.services
             .iter()
             .copied()
-            .find(|service| !self.authorized.contains(service) && !self.migrated.contains(service))
+            .find(|service| !self.authorized.contains(service) && !is_chosen(service))
     }
 
     /// The first MC service that is to be migrated and is not.

@@ -19,7 +19,7 @@ pub enum UeState {
     PrimaryUserAuthenticated,
     /// 3: UE configuration, user profiles, service configuration and groups of the primary MC system are in hand.
     PrimaryConfigured,
-    /// 4: registered at the primary's SIP core, and every MC service of the user is authorized there (or in the partner).
+    /// 4: registered at the primary's SIP core, and every MC service of the user is authorized there.
     PrimaryAuthorized,
     /// 5: a partner MC system and the MC services to migrate are chosen.
     PartnerSelected,

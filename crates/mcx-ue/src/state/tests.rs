@@ -172,8 +172,11 @@ fn ejected_user_is_no_longer_served_for_that_mc_service() {
     let mut machine = at(UeState::Serving);
     machine.apply(Event::MigrationEnded(McService::Ptt)).unwrap();
     assert_eq!(machine.evidence().migrated, BTreeSet::from([McService::Data]));
-    assert_ne!(machine.state(), UeState::Serving);
+    assert_eq!(machine.state(), UeState::PartnerGrouped);
+    assert!(machine.evidence().authorized.is_empty(), "nor is she served at home before she returns");
     assert!(machine.apply(Event::MigrationEnded(McService::Ptt)).is_err());
+    let next = machine.next(Goal::ServedByPartner, PartnerOrder::default());
+    assert_eq!(next, Some(Step::AuthorizeMigration(McService::Ptt)), "one that has expired can be renewed");
 }
 
 #[test]

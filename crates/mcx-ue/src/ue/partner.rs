@@ -90,13 +90,13 @@ impl McServiceUe {
             profiles.into_iter().map(|profile| Document::UserProfile(Box::new(profile))).collect();
         let mut documents = Documents::default();
         documents.replace(|_| true, profiles);
-        let wanted = self.selected_services();
-        let missing: BTreeSet<McService> = wanted.difference(&documents.mc_services()).copied().collect();
+        let offered = documents.mc_services();
+        let missing: BTreeSet<McService> = self.selected_services().difference(&offered).copied().collect();
         if !missing.is_empty() {
             let mc_system_id = system.id.clone();
             return Err(UeError::NoUserProfile { mc_system_id, mc_services: missing });
         }
-        add_configurations(&mut documents, clients, &wanted, &self.settings.ue_id).await?;
+        add_configurations(&mut documents, clients, &offered, &self.settings.ue_id).await?;
         self.keep_partner_documents(documents)
     }
 

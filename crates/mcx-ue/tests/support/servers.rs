@@ -53,8 +53,6 @@ pub struct World {
     pub log: Vec<String>,
     /// The rpcs that are to be refused next, and how.
     pub refusals: BTreeMap<String, VecDeque<Refused>>,
-    /// `traceparent` of the last call.
-    pub traceparent: Option<String>,
 }
 
 /// A refusal, as a server of any package would make it.
@@ -151,8 +149,6 @@ impl Servers {
             return Err(status(&Refused { code: Code::Unauthenticated, reason: "ACCESS_TOKEN_INVALID" }));
         }
         let mut world = self.world();
-        world.traceparent =
-            request.metadata().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
         if let Some(refused) = world.refusals.get_mut(rpc).and_then(VecDeque::pop_front) {
             return Err(status(&refused));
         }

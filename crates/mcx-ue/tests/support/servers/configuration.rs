@@ -10,6 +10,10 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{Refused, Servers};
 
+fn service_configuration(mc_service: i32) -> ServiceConfiguration {
+    ServiceConfiguration { mc_service, version: 1, ..ServiceConfiguration::default() }
+}
+
 #[tonic::async_trait]
 impl BootstrapService for Servers {
     async fn get_initial_ue_configuration(
@@ -82,6 +86,8 @@ impl ConfigurationService for Servers {
         let mut told: Vec<Event> = Vec::new();
         if request.get_ref().resume_token.is_empty() {
             told.extend(world.profiles.iter().cloned().map(Event::UserProfile));
+            let services = world.profiles.iter().map(|profile| profile.identity.as_ref().unwrap().mc_service);
+            told.extend(services.map(service_configuration).map(Event::ServiceConfiguration));
         }
         let caught_up = Event::CaughtUp(WatchConfigurationCaughtUp {});
         let message = |event, resume_token: &str| {
