@@ -13,7 +13,7 @@ pub use error::ServerError;
 pub use functional_alias_management::{FunctionalAliasEvent, FunctionalAliasManagementClient};
 pub use group_management::{GroupEvent, GroupManagementClient};
 pub use mc_service::{Called, McServiceClient, ServiceStatusEvent};
-pub use watch::{Patience, Told, Update};
+pub use watch::{Patience, Told, Update, Watch};
 
 use std::future::Future;
 use std::sync::Arc;

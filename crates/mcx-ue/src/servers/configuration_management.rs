@@ -1,9 +1,7 @@
 //! The configuration management client (CSC-4; TS 23.280 10.1.3, 10.1.4), and the bootstrap before there is a user (10.1.1.1).
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures::Stream;
 use mcx_federation::UserDialer;
 use mcx_proto::configuration::v1::bootstrap_service_client::BootstrapServiceClient;
 use mcx_proto::configuration::v1::configuration_service_client::ConfigurationServiceClient;
@@ -19,7 +17,7 @@ use tonic::{Request, Streaming};
 use uuid::Uuid;
 
 use super::watch::{Message, Watched, watch};
-use super::{Caller, Hop, MESSAGE_LIMIT, ServerError, SystemAccess, Update, UserChannel, channel};
+use super::{Caller, Hop, MESSAGE_LIMIT, ServerError, SystemAccess, UserChannel, Watch, channel};
 
 /// The configuration management client (CMC) of one user.
 #[derive(Clone)]
@@ -157,11 +155,7 @@ impl ConfigurationManagementClient {
     }
 
     /// The configuration of the user and of the UE, and every change of it; it goes on for as long as it can.
-    pub fn watch(
-        &self,
-        ue_id: &str,
-        resume_token: Option<String>,
-    ) -> Pin<Box<dyn Stream<Item = Result<Update<ConfigurationEvent>, ServerError>> + Send>> {
+    pub fn watch(&self, ue_id: &str, resume_token: Option<String>) -> Watch<ConfigurationEvent> {
         watch(WatchedConfiguration { client: self.clone(), ue_id: ue_id.to_owned() }, resume_token)
     }
 }

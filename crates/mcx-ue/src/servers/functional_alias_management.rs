@@ -1,8 +1,5 @@
 //! The functional alias management client (TS 23.280 10.1.2.11 to 10.1.2.14, 10.13).
 
-use std::pin::Pin;
-
-use futures::Stream;
 use mcx_proto::functionalalias::v1 as proto;
 use mcx_proto::functionalalias::v1::functional_alias_configuration_service_client::FunctionalAliasConfigurationServiceClient;
 use mcx_proto::functionalalias::v1::watch_functional_aliases_response::Event as WireEvent;
@@ -10,7 +7,7 @@ use mcx_types::{Entity, FunctionalAlias};
 use tonic::Streaming;
 
 use super::watch::{Message, Watched, watch};
-use super::{Caller, MESSAGE_LIMIT, ServerError, SystemAccess, Update, UserChannel};
+use super::{Caller, MESSAGE_LIMIT, ServerError, SystemAccess, UserChannel, Watch};
 
 /// The functional alias management client (FAMC) of one user.
 #[derive(Clone)]
@@ -67,10 +64,7 @@ impl FunctionalAliasManagementClient {
     }
 
     /// The functional aliases that the user may activate, and every change of them; it goes on for as long as it can.
-    pub fn watch(
-        &self,
-        resume_token: Option<String>,
-    ) -> Pin<Box<dyn Stream<Item = Result<Update<FunctionalAliasEvent>, ServerError>> + Send>> {
+    pub fn watch(&self, resume_token: Option<String>) -> Watch<FunctionalAliasEvent> {
         watch(WatchedFunctionalAliases(self.clone()), resume_token)
     }
 }

@@ -1,8 +1,5 @@
 //! The group management client (CSC-2; TS 23.280 10.1.5, 10.2).
 
-use std::pin::Pin;
-
-use futures::Stream;
 use mcx_proto::group::v1::group_configuration_service_client::GroupConfigurationServiceClient;
 use mcx_proto::group::v1::watch_groups_response::Event as WireEvent;
 use mcx_proto::group::v1::{GetGroupsRequest, Group, MemberGroup, WatchGroupsRequest, WatchGroupsResponse};
@@ -10,7 +7,7 @@ use mcx_types::{Entity, McServiceGroupId};
 use tonic::Streaming;
 
 use super::watch::{Message, Watched, watch};
-use super::{Caller, MESSAGE_LIMIT, ServerError, SystemAccess, Update, UserChannel};
+use super::{Caller, MESSAGE_LIMIT, ServerError, SystemAccess, UserChannel, Watch};
 
 /// The most groups that may be asked for by name at once.
 const GROUP_ID_LIMIT: usize = 100;
@@ -78,10 +75,7 @@ impl GroupManagementClient {
     }
 
     /// The user's groups, and every change of them; it goes on for as long as it can.
-    pub fn watch(
-        &self,
-        resume_token: Option<String>,
-    ) -> Pin<Box<dyn Stream<Item = Result<Update<GroupEvent>, ServerError>> + Send>> {
+    pub fn watch(&self, resume_token: Option<String>) -> Watch<GroupEvent> {
         watch(WatchedGroups(self.clone()), resume_token)
     }
 }

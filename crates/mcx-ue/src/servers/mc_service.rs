@@ -1,8 +1,5 @@
 //! The MC service client: service authorization, affiliation, functional aliases and communication (TS 23.280 10.6, 10.8, 10.13).
 
-use std::pin::Pin;
-
-use futures::Stream;
 use mcx_proto::mcservice::v1::affiliation_service_client::AffiliationServiceClient;
 use mcx_proto::mcservice::v1::authorize_communication_request::Target;
 use mcx_proto::mcservice::v1::communication_service_client::CommunicationServiceClient;
@@ -20,7 +17,7 @@ use tonic::Streaming;
 use uuid::Uuid;
 
 use super::watch::{Message, Watched, watch};
-use super::{Caller, ServerError, SystemAccess, Update, UserChannel};
+use super::{Caller, ServerError, SystemAccess, UserChannel, Watch};
 
 /// The MC service client of one user on one UE.
 #[derive(Clone)]
@@ -323,10 +320,7 @@ impl McServiceClient {
     }
 
     /// The status of this client in all MC services, and every change of it; it goes on for as long as it can.
-    pub fn watch(
-        &self,
-        resume_token: Option<String>,
-    ) -> Pin<Box<dyn Stream<Item = Result<Update<ServiceStatusEvent>, ServerError>> + Send>> {
+    pub fn watch(&self, resume_token: Option<String>) -> Watch<ServiceStatusEvent> {
         watch(WatchedStatus(self.clone()), resume_token)
     }
 }

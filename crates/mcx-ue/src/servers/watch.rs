@@ -2,11 +2,10 @@
 //! more, everything is told anew.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use futures::{Stream, stream};
+use futures::stream::{self, BoxStream};
 use tonic::{Code, Streaming};
 
 use super::{Caller, ServerError};
@@ -58,6 +57,9 @@ pub struct Update<E> {
     pub resume_token: Option<String>,
 }
 
+/// The updates of a watch. It ends after an error only, which nothing but the user or an operator can put right.
+pub type Watch<E> = BoxStream<'static, Result<Update<E>, ServerError>>;
+
 /// One message of a stream, taken apart.
 pub(super) struct Message<E> {
     pub(super) resume_token: String,
@@ -83,11 +85,8 @@ pub(super) trait Watched: Send + Sync + 'static {
     fn read(&self, answer: Self::Answer) -> Result<Message<Self::Event>, ServerError>;
 }
 
-/// The updates of a watch. It ends after an error only, which nothing but the user or an operator can put right.
-pub(super) fn watch<W: Watched>(
-    watched: W,
-    resume_token: Option<String>,
-) -> Pin<Box<dyn Stream<Item = Result<Update<W::Event>, ServerError>> + Send>> {
+/// Watches from where the token says, or from the beginning.
+pub(super) fn watch<W: Watched>(watched: W, resume_token: Option<String>) -> Watch<W::Event> {
     let resume_token = resume_token.filter(|token| !token.is_empty());
     let patience = watched.caller().patience.begin();
     let watching = Watching {

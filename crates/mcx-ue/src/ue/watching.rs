@@ -1,11 +1,10 @@
 //! On-line updates (TS 23.280 10.1.1.1): what changes reaches the UE, and its authorizations and registrations are kept.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures::stream::{self, SelectAll};
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream, SelectAll};
 use mcx_proto::mcservice::v1::EndReason;
 use mcx_types::{McService, McSystemId, Violations};
 use tokio::time::{Instant, sleep_until};
@@ -41,7 +40,7 @@ enum Heard {
     Status(Update<ServiceStatusEvent>),
 }
 
-type Hearing = Pin<Box<dyn Stream<Item = Result<Heard, ServerError>> + Send>>;
+type Hearing = BoxStream<'static, Result<Heard, ServerError>>;
 
 /// A watch over everything that concerns the user in the MC system that serves her. Dropped, it ends.
 pub struct UeWatch<'ue> {

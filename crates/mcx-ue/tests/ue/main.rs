@@ -1,22 +1,24 @@
 //! The whole UE between two MC systems that are scripts: 10.1.1.1, 10.1.1.2, and the way home.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod returning;
+#[path = "../support/mod.rs"]
 mod support;
+mod updates;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 use mcx_proto::mcservice::v1::{CommunicationDecision, CommunicationKind};
 use mcx_types::McService;
-use mcx_ue::documents::{Document, DocumentChange};
 use mcx_ue::identity::Credentials;
 use mcx_ue::selection::{Selection, SelectionGround, Surroundings};
-use mcx_ue::servers::{Called, ServiceStatusEvent};
+use mcx_ue::servers::Called;
 use mcx_ue::state::{FailureKind, PartnerOrder, Step, UeState};
-use mcx_ue::ue::{BootstrapSource, McServiceUe, MigrationError, News, UeError};
+use mcx_ue::ue::{BootstrapSource, McServiceUe, MigrationError, UeError};
 use support::assert_shows_nothing;
 use support::identity_server::{MC_ID, PASSWORD};
-use support::system::{Stage, UE_ID, group};
+use support::system::{Stage, UE_ID};
 use tonic::Code;
 
 const PTT: McService = McService::Ptt;
@@ -305,79 +307,6 @@ async fn partner_is_chosen_by_the_rules_of_the_profiles() {
 }
 
 #[tokio::test]
-async fn user_goes_home_and_leaves_nothing_behind() {
-    let stage = Stage::new().await;
-    let mut ue = in_bravo(&stage).await;
-    ue.activate_alias(PTT, &"sip:commander@bravo.example".parse().unwrap(), false).await.unwrap();
-    forget(&stage);
-    ue.return_home().await.unwrap();
-    assert_eq!(
-        stage.take_told(),
-        [
-            "functional alias deactivation bravo.example RETURNING done",
-            "de-affiliation bravo.example RETURNING done",
-            "migration service deauthorization (ptt) bravo.example RETURNING done",
-            "SIP de-registration bravo.example RETURNING done",
-            "token revocation bravo.example RETURNING done",
-            "SIP registration alpha.example RETURNING done",
-            "MC service authorization (ptt) alpha.example PRIMARY_AUTHORIZED done",
-        ]
-    );
-    {
-        let world = stage.bravo.servers.world();
-        assert!(world.aliases.is_empty() && world.affiliated.is_empty() && world.authorized.is_empty());
-    }
-    assert_eq!(stage.bravo.sip.log(), ["v1@visitors.bravo.example 3600", "v1@visitors.bravo.example 0"]);
-    let contacts = stage.bravo.sip.state.lock().unwrap().registered.clone();
-    assert_eq!(contacts[0].contact, contacts[1].contact, "its own contact, and no other");
-    assert!(stage.bravo.identity.state().access_tokens.is_empty());
-    assert!(stage.bravo.identity.state().refresh_tokens.is_empty());
-    assert_eq!(ue.partner_documents().iter().count(), 0);
-    assert_eq!(ue.partner(), None);
-    // And out again.
-    ue.migrate(&bravo(), None).await.unwrap();
-    assert_eq!(ue.state(), UeState::Serving);
-}
-
-#[tokio::test]
-async fn partner_that_is_gone_does_not_keep_the_user() {
-    let stage = Stage::new().await;
-    let mut ue = in_bravo(&stage).await;
-    for rpc in ["GetServiceStatus", "ListAffiliations", "DeauthorizeMigrationService"] {
-        stage.bravo.servers.refuse(rpc, Code::Unavailable, "STORE_UNAVAILABLE");
-    }
-    stage.bravo.sip.state.lock().unwrap().is_away = true;
-    stage.bravo.identity.state().away.insert("revoke".to_owned());
-    ue.return_home().await.unwrap();
-    let told = stage.take_told();
-    assert_eq!(told.iter().filter(|told| told.ends_with("given up")).count(), 5, "{told:?}");
-    assert_eq!(ue.state(), UeState::PrimaryAuthorized);
-    assert_eq!(ue.partner(), None);
-}
-
-#[tokio::test]
-async fn return_that_the_primary_does_not_let_finish_is_finished_later() {
-    let stage = Stage::new().await;
-    let mut ue = in_bravo(&stage).await;
-    stage.alpha.servers.refuse("AuthorizeService", Code::Unavailable, "STORE_UNAVAILABLE");
-    let at = failed(ue.return_home().await.unwrap_err());
-    assert_eq!((at.0, at.1), (Step::AuthorizeService(PTT), UeState::Returning));
-    forget(&stage);
-    ue.return_home().await.unwrap();
-    assert_eq!(stage.take_told(), ["MC service authorization (ptt) alpha.example PRIMARY_AUTHORIZED done"]);
-}
-
-#[tokio::test]
-async fn functional_aliases_stay_while_another_ue_of_the_user_is_served() {
-    let stage = Stage::new().await;
-    let mut ue = in_bravo(&stage).await;
-    ue.activate_alias(PTT, &"sip:commander@bravo.example".parse().unwrap(), false).await.unwrap();
-    stage.bravo.servers.world().authorized.insert((1, "another ue".to_owned()));
-    ue.return_home().await.unwrap();
-    assert_eq!(stage.bravo.servers.world().aliases.len(), 1);
-}
-
-#[tokio::test]
 async fn another_process_goes_on_where_one_ended() {
     let stage = Stage::new().await;
     let folder = tempfile::tempdir().unwrap();
@@ -415,55 +344,6 @@ async fn another_process_goes_on_where_one_ended() {
     std::fs::write(&file, "{\"access_token\": \"secret-x\"").unwrap();
     let Err(refused) = McServiceUe::switch_on(stage.settings(Some(folder.path()))) else { panic!() };
     assert_shows_nothing(&format!("{refused} {refused:?}"), &["secret-x"]);
-}
-
-#[tokio::test]
-async fn changes_reach_the_user_where_she_is_served_and_are_kept() {
-    let stage = Stage::new().await;
-    let mut ue = in_bravo(&stage).await;
-    {
-        let mut watch = ue.watch().unwrap();
-        assert_eq!(watch.mc_system_id(), Some(&bravo()));
-        stage.bravo.servers.world().groups[0] = group("rescue", 2);
-        // What she downloaded on the way is no news.
-        let News::Document(DocumentChange::Put(Document::Group(told))) = watch.next().await.unwrap() else {
-            panic!()
-        };
-        assert_eq!(*told, group("rescue", 2));
-    }
-    let versions: Vec<i64> =
-        ue.partner_documents().groups().map(|group| group.group.as_ref().unwrap().version).collect();
-    assert_eq!(versions, [1, 2]);
-}
-
-#[tokio::test]
-async fn ejected_user_hears_of_it_and_goes_home() {
-    let stage = Stage::new().await;
-    let mut ue = in_bravo(&stage).await;
-    {
-        let mut watch = ue.watch().unwrap();
-        stage.bravo.servers.world().authorized.clear();
-        stage.bravo.servers.news.notify_waiters();
-        let News::Status(ServiceStatusEvent::Ended(ended)) = watch.next().await.unwrap() else { panic!() };
-        assert_eq!(ended.reason().as_str_name(), "END_REASON_EJECTED");
-        assert_eq!(watch.ue().state(), UeState::PartnerGrouped);
-    }
-    let called = Called::Group("sip:fire@bravo.example".parse().unwrap());
-    let refused = ue.authorize_communication(PTT, CommunicationKind::Group, &called).await.unwrap_err();
-    assert!(matches!(refused, UeError::NotAuthorized(PTT)));
-    ue.return_home().await.unwrap();
-    assert_eq!(ue.state(), UeState::PrimaryAuthorized);
-}
-
-#[tokio::test]
-async fn refused_call_tells_a_ue_that_does_not_watch_that_its_migration_has_ended() {
-    let stage = Stage::new().await;
-    let ue = in_bravo(&stage).await;
-    stage.bravo.servers.world().authorized.clear();
-    let fire = ["sip:fire@bravo.example".parse().unwrap()];
-    let refused = ue.affiliate(PTT, &fire).await.unwrap_err();
-    assert!(matches!(refused, UeError::Server(error) if error.reason() == "NOT_AUTHORIZED"));
-    assert_eq!(ue.state(), UeState::PartnerGrouped);
 }
 
 #[tokio::test]
