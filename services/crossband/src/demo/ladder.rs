@@ -11,7 +11,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 /// The clause of the figure.
-pub const CLAUSE: &str = "10.1.6.2";
+pub(super) const CLAUSE: &str = "10.1.6.2";
 
 /// One step of the figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

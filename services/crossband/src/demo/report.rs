@@ -147,9 +147,9 @@ impl Report {
     pub(super) fn check(&mut self, out: &mut impl Write, check: Check) -> io::Result<()> {
         if !self.json {
             let mark = if check.is_ok() { "ok" } else { "WRONG" };
-            writeln!(out, "{mark:>5}  {:<44} {}", check.name, check.observed)?;
+            writeln!(out, "{mark:>5}  {:<52} {}", check.name, check.observed)?;
             if !check.is_ok() {
-                writeln!(out, "       {:<44} {}", "expected", check.expected)?;
+                writeln!(out, "       {:<52} {}", "expected", check.expected)?;
             }
             out.flush()?;
         }

@@ -13,7 +13,7 @@ use super::{DevSystem, Federation};
 ///
 /// # Errors
 /// Where a system does not answer or refuses.
-pub async fn provision(federation: &Federation) -> Result<()> {
+pub(super) async fn provision(federation: &Federation) -> Result<()> {
     agree(&federation.primary, &federation.partner).await?;
     agree(&federation.partner, &federation.primary).await?;
     subscribers(federation).await?;
