@@ -149,6 +149,20 @@ impl FederationService for Second {
     ) -> Result<Response<migration::FederationServiceResynchroniseResponse>, Status> {
         Err(Status::unimplemented(NOT_MEASURED))
     }
+
+    async fn offer_user_migrations(
+        &self,
+        _request: Request<migration::OfferUserMigrationsRequest>,
+    ) -> Result<Response<migration::OfferUserMigrationsResponse>, Status> {
+        Err(Status::unimplemented(NOT_MEASURED))
+    }
+
+    async fn report_user_migrations(
+        &self,
+        _request: Request<migration::ReportUserMigrationsRequest>,
+    ) -> Result<Response<migration::ReportUserMigrationsResponse>, Status> {
+        Err(Status::unimplemented(NOT_MEASURED))
+    }
 }
 
 struct Third;

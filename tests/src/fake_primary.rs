@@ -48,6 +48,20 @@ impl FederationService for Handler {
     ) -> Result<Response<proto::FederationServiceResynchroniseResponse>, Status> {
         panic!("no test resynchronises with a fake primary")
     }
+
+    async fn offer_user_migrations(
+        &self,
+        _: Request<proto::OfferUserMigrationsRequest>,
+    ) -> Result<Response<proto::OfferUserMigrationsResponse>, Status> {
+        panic!("no test offers users to a fake primary")
+    }
+
+    async fn report_user_migrations(
+        &self,
+        _: Request<proto::ReportUserMigrationsRequest>,
+    ) -> Result<Response<proto::ReportUserMigrationsResponse>, Status> {
+        panic!("no test reports users to a fake primary")
+    }
 }
 
 impl FakePrimary {

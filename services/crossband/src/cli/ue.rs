@@ -1,5 +1,7 @@
 //! `crossband ue`: a UE whose users and systems are those of a ready file.
 
+mod terminal;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,14 @@ pub(super) enum UeCommand {
     Register(UeArguments),
     /// Removes all contacts of a user.
     Deregister(UeArguments),
+    /// Takes a user to a partner MC system: every step from a factory-new UE to service there, as far as it is not done yet.
+    Migrate(terminal::MigrateArguments),
+    /// Takes a user home from a partner MC system.
+    Return(terminal::TerminalArguments),
+    /// Shows where a UE is; nothing is sent.
+    Status(terminal::TerminalArguments),
+    /// Shows the on-line updates that reach a UE, until interrupted.
+    Watch(terminal::WatchArguments),
 }
 
 #[derive(Debug, Args)]
@@ -51,12 +61,32 @@ enum Transport {
 struct ReadyFile {
     systems: std::collections::BTreeMap<String, SystemEntry>,
     subscribers: Vec<SubscriberEntry>,
+    redirect_uri: String,
+}
+
+impl ReadyFile {
+    fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is not a ready file", path.display()))
+    }
+
+    fn subscriber(&self, name: &str) -> Result<&SubscriberEntry> {
+        let found = self.subscribers.iter().find(|user| user.name == name);
+        found.with_context(|| format!("no user is called {name}"))
+    }
+
+    fn system(&self, id: &str) -> Result<&SystemEntry> {
+        self.systems.get(id).with_context(|| format!("no system is called {id}"))
+    }
 }
 
 #[derive(Deserialize)]
 struct SystemEntry {
     sip_udp: SocketAddr,
     sip_tcp: SocketAddr,
+    client: SocketAddr,
+    ca_pem: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +97,8 @@ struct SubscriberEntry {
     impus: Vec<String>,
     k: String,
     opc: String,
+    mc_id: String,
+    password: String,
     partner: PartnerEntry,
 }
 
@@ -81,6 +113,10 @@ pub(super) async fn run(command: UeCommand) -> Result<bool> {
     let (arguments, is_registration) = match command {
         UeCommand::Register(arguments) => (arguments, true),
         UeCommand::Deregister(arguments) => (arguments, false),
+        UeCommand::Migrate(arguments) => return terminal::migrate(arguments).await,
+        UeCommand::Return(arguments) => return terminal::return_home(arguments).await,
+        UeCommand::Status(arguments) => return terminal::status(arguments).await,
+        UeCommand::Watch(arguments) => return terminal::watch(arguments).await,
     };
     let mut user_agent = user_agent(&arguments).await?;
     let registration =
@@ -90,21 +126,14 @@ pub(super) async fn run(command: UeCommand) -> Result<bool> {
 }
 
 async fn user_agent(arguments: &UeArguments) -> Result<SignallingUserAgent> {
-    let text = std::fs::read_to_string(&arguments.ready_file)
-        .with_context(|| format!("cannot read {}", arguments.ready_file.display()))?;
-    let ready: ReadyFile = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not a ready file", arguments.ready_file.display()))?;
-    let user = ready
-        .subscribers
-        .into_iter()
-        .find(|user| user.name == arguments.user)
-        .with_context(|| format!("no user is called {}", arguments.user))?;
+    let ready = ReadyFile::read(&arguments.ready_file)?;
+    let user = ready.subscriber(&arguments.user)?;
     let (system, impi, impus) = if arguments.home {
-        (user.primary_system, user.impi, user.impus)
+        (&user.primary_system, &user.impi, &user.impus)
     } else {
-        (user.partner.system, user.partner.impi, user.partner.impus)
+        (&user.partner.system, &user.partner.impi, &user.partner.impus)
     };
-    let system = ready.systems.get(&system).with_context(|| format!("no system is called {system}"))?;
+    let system = ready.system(system)?;
     let (registrar, transport) = match arguments.transport {
         Transport::Udp => (system.sip_udp, SignallingTransport::Udp),
         Transport::Tcp => (system.sip_tcp, SignallingTransport::Tcp),

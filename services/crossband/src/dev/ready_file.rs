@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::{DemoSubscriber, DevSystem, Federation, PARTNER, PRIMARY};
+use super::{DemoSubscriber, DevSystem, Federation, PARTNER, PASSWORD, PRIMARY, REDIRECT_URI, mc_id};
 use crate::certificates::OPERATOR;
 use crate::config::identity_files;
 
@@ -17,7 +17,7 @@ pub fn ready_document(federation: &Federation) -> Result<Value> {
         systems.insert(system.system.id.to_string(), system_document(system)?);
     }
     let subscribers: Vec<Value> = federation.subscribers.iter().map(subscriber_document).collect();
-    Ok(json!({ "systems": systems, "subscribers": subscribers }))
+    Ok(json!({ "systems": systems, "subscribers": subscribers, "redirect_uri": REDIRECT_URI }))
 }
 
 fn system_document(system: &DevSystem) -> Result<Value> {
@@ -28,6 +28,8 @@ fn system_document(system: &DevSystem) -> Result<Value> {
     Ok(json!({
         "grpc": addresses.grpc,
         "peer": addresses.peer,
+        "client": addresses.client,
+        "issuer": system.system.issuer,
         "admin_http": addresses.admin,
         "sip_udp": addresses.sip_udp,
         "sip_tcp": addresses.sip_tcp,
@@ -42,6 +44,8 @@ fn subscriber_document(subscriber: &DemoSubscriber) -> Value {
     json!({
         "name": subscriber.name,
         "primary_system": PRIMARY,
+        "mc_id": mc_id(subscriber.name, PRIMARY),
+        "password": PASSWORD,
         "impi": subscriber.identities.impi.as_str(),
         "impus": subscriber.identities.impus.iter().map(|impu| impu.as_str()).collect::<Vec<_>>(),
         "k": hex::encode(subscriber.key.expose_octets()),

@@ -13,9 +13,11 @@ pub fn endpoint_table(federation: &Federation) -> String {
     let systems = [&federation.primary, &federation.partner];
     let _ = writeln!(text, "{:<14} {:<22} {}", "", systems[0].system.id, systems[1].system.id);
     type Endpoint = fn(&DevSystem) -> Option<SocketAddr>;
-    let rows: [(&str, Endpoint); 6] = [
+    let rows: [(&str, Endpoint); 8] = [
         ("grpc", |system| Some(system.system.addresses.grpc)),
         ("grpc peer", |system| system.system.addresses.peer),
+        ("grpc ues", |system| system.system.addresses.client),
+        ("https oidc", |system| system.system.addresses.https),
         ("admin http", |system| Some(system.system.addresses.admin)),
         ("sip udp", |system| system.system.addresses.sip_udp),
         ("sip tcp", |system| system.system.addresses.sip_tcp),

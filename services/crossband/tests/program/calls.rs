@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use mcx_federation::policy::RULES;
+use mcx_federation::{Caller, Listener};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -18,12 +20,12 @@ const OCTETS_16: &str = "AAECAwQFBgcICQoLDA0ODw==";
 const OCTETS_14: &str = "AAECAwQFBgcICQoLDA0=";
 
 /// Somebody at a listener, who notes what she has called.
-struct Caller<'a> {
+struct NotingCaller<'a> {
     grpcurl: Grpcurl,
     called: &'a RefCell<Vec<String>>,
 }
 
-impl Caller<'_> {
+impl NotingCaller<'_> {
     fn ask(&self, method: &str, data: &Value) -> Value {
         self.note(method);
         self.grpcurl.ask(method, data)
@@ -52,7 +54,7 @@ fn request_id() -> String {
 fn every_rpc_answers_a_caller_who_may_and_refuses_an_operator_who_may_not() {
     let systems = Systems::start();
     let called = RefCell::new(Vec::new());
-    let caller = |grpcurl| Caller { grpcurl, called: &called };
+    let caller = |grpcurl| NotingCaller { grpcurl, called: &called };
     let (alpha, bravo) =
         (caller(Grpcurl::operator(&systems, ALPHA)), caller(Grpcurl::operator(&systems, BRAVO)));
 
@@ -78,11 +80,49 @@ fn every_rpc_answers_a_caller_who_may_and_refuses_an_operator_who_may_not() {
     let mut called = called.take();
     called.sort();
     called.dedup();
-    assert_eq!(called, contract());
+    let signalling_plane: Vec<String> = contract().into_iter().filter(is_of_signalling_plane).collect();
+    assert_eq!(called, signalling_plane);
     systems.stop();
 }
 
-fn subscribers(operator: &Caller<'_>) {
+/// The rpcs of TS 23.280 10.1.6.2. Each of the others is tested with its service, over the same listeners.
+fn is_of_signalling_plane(method: &String) -> bool {
+    const PROVISIONING: [&str; 5] = [
+        "UserMigrationService/",
+        "AdmissionPolicyService/",
+        "PartnerService/",
+        "/OfferUserMigrations",
+        "/ReportUserMigrations",
+    ];
+    let packages = ["mcx.sipdatabase.", "mcx.sipcore.", "mcx.migration."];
+    packages.iter().any(|package| method.starts_with(package))
+        && !PROVISIONING.iter().any(|part| method.contains(part))
+}
+
+#[test]
+fn every_other_rpc_for_operators_answers_an_empty_request_or_says_why_not() {
+    let systems = Systems::start();
+    let operator = Grpcurl::operator(&systems, ALPHA);
+    let for_operators = RULES
+        .iter()
+        .filter(|rule| rule.listener == Listener::Internal && rule.callers.contains(&Caller::OwnOperator));
+    let mut asked = 0;
+    for method in for_operators.map(|rule| rule.method.trim_start_matches('/').to_owned()) {
+        if is_of_signalling_plane(&method) {
+            continue;
+        }
+        asked += 1;
+        if let Err(refused) = operator.call(&method, &json!({})) {
+            assert_ne!(refused.code, "Unimplemented", "{method}");
+            assert_ne!(refused.code, "Internal", "{method}");
+            assert!(!refused.reason.is_empty(), "{method} is refused without a reason: {refused:?}");
+        }
+    }
+    assert!(asked > 50, "{asked} rpcs were called");
+    systems.stop();
+}
+
+fn subscribers(operator: &NotingCaller<'_>) {
     let rpc = |name: &str| format!("mcx.sipdatabase.v1.SubscriberService/{name}");
     let keys = json!({ "k": OCTETS_16, "op": OCTETS_16 });
     let subscriber = |name| json!({ "identities": identities(name, ALPHA) });
@@ -117,7 +157,7 @@ fn subscribers(operator: &Caller<'_>) {
     assert_eq!(wrong, Err(Refused::new("InvalidArgument", "INVALID_REQUEST")));
 }
 
-fn agreements_and_permits(systems: &Systems, operator: &Caller<'_>) {
+fn agreements_and_permits(systems: &Systems, operator: &NotingCaller<'_>) {
     let rpc = |name: &str| format!("mcx.migration.v1.AgreementService/{name}");
     let folder = systems.folder.path().join(CHARLIE);
     run_well(["certs", "--mc-system", CHARLIE, "--directory", folder.to_str().unwrap()]);
@@ -146,7 +186,7 @@ fn agreements_and_permits(systems: &Systems, operator: &Caller<'_>) {
     assert_eq!(imported["createdCount"], "1");
 }
 
-fn permits(operator: &Caller<'_>, while_there_are_some: impl Fn()) {
+fn permits(operator: &NotingCaller<'_>, while_there_are_some: impl Fn()) {
     let rpc = |name: &str| format!("mcx.migration.v1.PermitService/{name}");
     let permit = |name: &str| {
         json!({
@@ -177,7 +217,7 @@ fn permits(operator: &Caller<'_>, while_there_are_some: impl Fn()) {
     assert_eq!(gone, Err(Refused::new("NotFound", "PERMIT_UNKNOWN")));
 }
 
-fn bindings(operator: &Caller<'_>) {
+fn bindings(operator: &NotingCaller<'_>) {
     let rpc = |name: &str| format!("mcx.migration.v1.BindingService/{name}");
     let binding = |name: &str| {
         json!({
@@ -206,7 +246,7 @@ fn bindings(operator: &Caller<'_>) {
     assert_eq!(gone, Err(Refused::new("NotFound", "BINDING_UNKNOWN")));
 }
 
-fn registrations(systems: &Systems, operator: &Caller<'_>) {
+fn registrations(systems: &Systems, operator: &NotingCaller<'_>) {
     let rpc = |name: &str| format!("mcx.sipcore.v1.RegistrationService/{name}");
     systems.ue("register", &["--user", "alice"]);
     let impu = json!({ "impu": systems.subscriber("alice")["partner"]["impus"][0] });
@@ -243,7 +283,7 @@ fn synchronisation_failure() -> Value {
     json!({ "rand": OCTETS_16, "auts": OCTETS_14 })
 }
 
-fn vectors_of_the_own_system(sip_core: &Caller<'_>, operator: &Caller<'_>) {
+fn vectors_of_the_own_system(sip_core: &NotingCaller<'_>, operator: &NotingCaller<'_>) {
     let rpc = |name: &str| format!("mcx.sipdatabase.v1.SipAuthenticationService/{name}");
     let get = json!({ "identities": identities("alice", ALPHA) });
     assert_one_vector(&sip_core.ask(&rpc("GetSipAuthenticationInformation"), &get));
@@ -257,7 +297,7 @@ fn vectors_of_the_own_system(sip_core: &Caller<'_>, operator: &Caller<'_>) {
     assert_eq!(operator.call(&rpc("Resynchronise"), &resynchronise), not_for_you());
 }
 
-fn vectors_of_visitors(sip_core: &Caller<'_>, operator: &Caller<'_>) {
+fn vectors_of_visitors(sip_core: &NotingCaller<'_>, operator: &NotingCaller<'_>) {
     let rpc = |name: &str| format!("mcx.migration.v1.SipAuthenticationService/{name}");
     let visitor = identities("alice.alpha", "visitors.bravo.example");
     let get = json!({ "partnerIdentities": visitor });
@@ -271,7 +311,7 @@ fn vectors_of_visitors(sip_core: &Caller<'_>, operator: &Caller<'_>) {
     assert_eq!(operator.call(&rpc("Resynchronise"), &resynchronise), not_for_you());
 }
 
-fn vectors_for_partners(partner: &Caller<'_>, operator_of_partner: &Caller<'_>) {
+fn vectors_for_partners(partner: &NotingCaller<'_>, operator_of_partner: &NotingCaller<'_>) {
     let rpc = |name: &str| format!("mcx.migration.v1.FederationService/{name}");
     let mut get = json!({
         "transactionId": request_id(),

@@ -61,6 +61,14 @@ impl Grpcurl {
         }
     }
 
+    /// A UE at the listener for UEs, which shows no certificate.
+    pub(crate) fn ue(systems: &Systems, system: &str) -> Self {
+        Self {
+            address: systems.entry(system, "client").to_owned(),
+            certificates: vec!["-cacert".to_owned(), systems.entry(system, "ca_pem").to_owned()],
+        }
+    }
+
     /// The operator of a system at its internal listener, with the files that the ready file names.
     pub(crate) fn operator(systems: &Systems, system: &str) -> Self {
         let entry = |key| systems.entry(system, key).to_owned();

@@ -1,5 +1,7 @@
 //! What grpcurl learns of the services by asking the listeners themselves.
 
+use mcx_federation::Listener;
+use mcx_federation::policy::RULES;
 use mcx_proto::FILE_DESCRIPTOR_SET;
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -7,9 +9,6 @@ use serde_json::{Value, json};
 
 use crate::grpcurl::Grpcurl;
 use crate::systems::{ALPHA, BRAVO, Systems};
-
-/// Only partners see this one, and only this one.
-const FEDERATION: &str = "mcx.migration.v1.FederationService";
 
 const OF_EVERY_LISTENER: [&str; 3] = [
     "grpc.health.v1.Health",
@@ -42,18 +41,26 @@ fn services() -> Vec<String> {
     services
 }
 
-/// The internal and the peer listener of both systems, each with the services that it should show.
+/// The services of which the policy table has methods on this listener.
+fn services_of(listener: Listener) -> Vec<String> {
+    let of_listener = |service: &String| {
+        let prefix = format!("/{service}/");
+        RULES.iter().any(|rule| rule.listener == listener && rule.method.starts_with(&prefix))
+    };
+    services().into_iter().filter(of_listener).collect()
+}
+
+/// The three listeners of both systems, each with the services that it should show.
 fn listeners(systems: &Systems) -> Vec<(Grpcurl, Vec<String>)> {
-    let (for_partners, inside): (Vec<String>, Vec<String>) =
-        services().into_iter().partition(|service| service == FEDERATION);
-    let mut outside: Vec<String> =
-        for_partners.into_iter().chain(OF_EVERY_LISTENER.map(str::to_owned)).collect();
-    outside.sort();
     [(ALPHA, BRAVO), (BRAVO, ALPHA)]
         .into_iter()
         .flat_map(|(system, other)| {
             let partner = Grpcurl::new(systems, (system, "peer"), (other, "migration-management"));
-            [(Grpcurl::operator(systems, system), inside.clone()), (partner, outside.clone())]
+            [
+                (Grpcurl::operator(systems, system), services_of(Listener::Internal)),
+                (partner, services_of(Listener::Peer)),
+                (Grpcurl::ue(systems, system), services_of(Listener::Client)),
+            ]
         })
         .collect()
 }

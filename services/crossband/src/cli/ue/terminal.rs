@@ -1,0 +1,228 @@
+//! `crossband ue migrate|return|status|watch`: the whole MC service UE of a user of a ready file. What it knows is in a state file, so that one
+//! command goes on where another ended.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use crossband::admin::{Catalogue, Connection, OperatorClient, Target};
+use crossband::terminal::ue_id;
+use mcx_types::{McService, McSystemId};
+use mcx_ue::documents::{DocumentChange, DocumentKey};
+use mcx_ue::identity::Credentials;
+use mcx_ue::selection::{Selection, Surroundings};
+use mcx_ue::servers::ServiceStatusEvent;
+use mcx_ue::state::UeState;
+use mcx_ue::ue::{BootstrapSource, IsimCard, McServiceUe, News, StepOutcome, UeSettings};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::{ReadyFile, say};
+
+#[derive(Debug, Args)]
+pub(super) struct TerminalArguments {
+    /// The name of the user in the ready file.
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// The ready file that `crossband dev` wrote.
+    #[arg(long, value_name = "FILE")]
+    ready_file: PathBuf,
+    /// Where the UE keeps its tokens, documents and state; a file that is not there makes a factory-new UE.
+    #[arg(long, value_name = "FILE")]
+    state: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MigrateArguments {
+    #[command(flatten)]
+    terminal: TerminalArguments,
+    /// The partner MC system; without it the serving PLMN decides, or there must be one only.
+    #[arg(long, value_name = "MC-SYSTEM-ID")]
+    partner: Option<McSystemId>,
+    /// The PLMN that serves the UE, such as 00102.
+    #[arg(long, value_name = "PLMN", conflicts_with = "partner")]
+    serving_plmn: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WatchArguments {
+    #[command(flatten)]
+    terminal: TerminalArguments,
+    /// End after so many news; without it, watch until interrupted.
+    #[arg(long, value_name = "COUNT")]
+    count: Option<usize>,
+}
+
+pub(super) async fn migrate(arguments: MigrateArguments) -> Result<bool> {
+    let mut ue = switched_on(&arguments.terminal).await?;
+    ue.start_unless_away().await?;
+    let partner = match (arguments.partner, arguments.serving_plmn) {
+        (Some(partner), _) => partner,
+        (None, Some(plmn)) => {
+            let serving_plmn = plmn.parse().context("--serving-plmn is not a PLMN")?;
+            match ue.0.choose(&Surroundings { serving_plmn: Some(serving_plmn), position: None }) {
+                Selection::Partner(partner, _) => partner,
+                Selection::None => bail!("the PLMN {plmn} speaks for no partner"),
+                Selection::Ambiguous(partners) => bail!("the PLMN {plmn} speaks for {partners:?}"),
+            }
+        }
+        (None, None) => match ue.0.partner() {
+            Some(selected) => selected,
+            None => only_partner(&ue.0)?,
+        },
+    };
+    ue.0.migrate(&partner, None).await?;
+    say(&status_text(&ue.0));
+    Ok(true)
+}
+
+pub(super) async fn return_home(arguments: TerminalArguments) -> Result<bool> {
+    let mut ue = switched_on(&arguments).await?;
+    ue.0.return_home().await?;
+    say(&status_text(&ue.0));
+    Ok(true)
+}
+
+pub(super) async fn status(arguments: TerminalArguments) -> Result<bool> {
+    say(&status_text(&McServiceUe::switch_on(settings(&arguments)?)?));
+    Ok(true)
+}
+
+pub(super) async fn watch(arguments: WatchArguments) -> Result<bool> {
+    let mut ue = switched_on(&arguments.terminal).await?;
+    ue.start_unless_away().await?;
+    let mut watch = ue.0.watch()?;
+    let mut count = 0;
+    while arguments.count.is_none_or(|limit| count < limit) {
+        tokio::select! {
+            news = watch.next() => say(&format!("{}\n", told(&news?))),
+            _ = tokio::signal::ctrl_c() => break,
+        }
+        count += 1;
+    }
+    Ok(true)
+}
+
+/// A UE that can log in.
+struct Terminal(McServiceUe);
+
+impl Terminal {
+    /// Does what is missing for service at home, unless its user is on the way or away.
+    async fn start_unless_away(&mut self) -> Result<()> {
+        if self.0.partner().is_none() || self.0.state() == UeState::Returning {
+            self.0.start().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The UE as its state file has it; a factory-new one is enrolled by the operator of the ready file first.
+async fn switched_on(arguments: &TerminalArguments) -> Result<Terminal> {
+    let ready = ReadyFile::read(&arguments.ready_file)?;
+    let user = ready.subscriber(&arguments.user)?;
+    let mut ue = McServiceUe::switch_on(settings(arguments)?)?;
+    ue.observe(std::sync::Arc::new(|event| match event.outcome {
+        StepOutcome::Started => {}
+        StepOutcome::Done => say(&format!("{:<27} {}\n", event.step.clause(), event.step)),
+        StepOutcome::Failed(error) | StepOutcome::GivenUp(error) => {
+            say(&format!("{:<27} {}: {error}\n", event.step.clause(), event.step));
+        }
+    }));
+    let credentials =
+        Credentials { mc_id: user.mc_id.parse()?, password: SecretString::from(user.password.clone()) };
+    if ue.state() == UeState::FactoryNew {
+        let primary: McSystemId = user.primary_system.parse()?;
+        ue.bootstrap(enrolment(&ready, arguments, &primary).await?).await?;
+        ue.authenticate(credentials).await?;
+    } else {
+        ue.remember_credentials(credentials);
+    }
+    Ok(Terminal(ue))
+}
+
+fn settings(arguments: &TerminalArguments) -> Result<UeSettings> {
+    let ready = ReadyFile::read(&arguments.ready_file)?;
+    let user = ready.subscriber(&arguments.user)?;
+    let isim = IsimCard {
+        key: mcx_aka::SubscriberKey::from_hex(&user.k)?,
+        opc: mcx_aka::Opc::from_hex(&user.opc)?,
+        identities: mcx_types::SipIdentities {
+            impi: user.impi.parse()?,
+            impus: user.impus.iter().map(|impu| impu.parse()).collect::<Result<_, _>>()?,
+        },
+        state_file: Some(arguments.state.with_extension("isim")),
+    };
+    let mut settings =
+        UeSettings::new(ue_id(&arguments.user), isim, std::sync::Arc::new(rand::random::<u128>));
+    settings.redirect_uri = ready.redirect_uri.clone();
+    settings.state_file = Some(arguments.state.clone());
+    Ok(settings)
+}
+
+async fn enrolment(
+    ready: &ReadyFile,
+    arguments: &TerminalArguments,
+    primary: &McSystemId,
+) -> Result<BootstrapSource> {
+    let target = Target::Ready { file: arguments.ready_file.clone(), system: primary.clone() };
+    let operator = OperatorClient::new(Connection::open(&target)?);
+    let catalogue = Catalogue::load()?;
+    let (entity, method) = catalogue.method("InitialUeConfigurationService/CreateUeEnrolment")?;
+    let answer = operator.unary(entity, method, &json!({ "ue_id": ue_id(&arguments.user) })).await?;
+    let code = answer.get("enrolment_code").and_then(Value::as_str).context("no enrolment code came")?;
+    let system = ready.system(primary.as_str())?;
+    let trust_bundle_pem = std::fs::read_to_string(&system.ca_pem)
+        .with_context(|| format!("cannot read {}", system.ca_pem.display()))?;
+    Ok(BootstrapSource::Enrolment {
+        mc_system_id: primary.clone(),
+        configuration_management: system.client.to_string(),
+        trust_bundle_pem,
+        enrolment_code: SecretString::from(code),
+    })
+}
+
+fn only_partner(ue: &McServiceUe) -> Result<McSystemId> {
+    match ue.partners().as_slice() {
+        [only] => Ok(only.partner.clone()),
+        [] => bail!("no user profile names a partner to which she may migrate"),
+        _ => bail!("there are several partners: name one with --partner"),
+    }
+}
+
+fn status_text(ue: &McServiceUe) -> String {
+    let system = |id: Option<McSystemId>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let mut text = format!("state    {}\n", ue.state());
+    text.push_str(&format!("primary  {}\n", system(ue.primary().cloned())));
+    text.push_str(&format!("partner  {}\n", system(ue.partner())));
+    for service in McService::ALL {
+        if let Some(serving) = ue.serving_system(service) {
+            text.push_str(&format!("{:<8} served by {serving}\n", service.as_str()));
+        }
+    }
+    text
+}
+
+fn told(news: &News) -> String {
+    match news {
+        News::Document(DocumentChange::Put(document)) => match document.key() {
+            Some(key) => format!("{} changed", named(&key)),
+            None => "a document without a name changed".to_owned(),
+        },
+        News::Document(DocumentChange::Removed(key)) => format!("{} removed", named(key)),
+        News::Status(ServiceStatusEvent::Ended(ended)) => {
+            format!("service ended: {}", ended.reason().as_str_name())
+        }
+        News::Status(other) => format!("status: {other:?}"),
+        News::RefreshFailed(error) => format!("refresh failed: {error}"),
+    }
+}
+
+fn named(key: &DocumentKey) -> String {
+    match key {
+        DocumentKey::UserProfile(service, index) => format!("user profile {} of {service}", index.0),
+        DocumentKey::ServiceConfiguration(service) => format!("service configuration of {service}"),
+        DocumentKey::UeConfiguration(service) => format!("ue configuration of {service}"),
+        DocumentKey::Group(group) => format!("group {group}"),
+        DocumentKey::FunctionalAlias(alias) => format!("functional alias {alias}"),
+    }
+}
