@@ -52,12 +52,23 @@ impl World {
 
     /// Starts both systems on these stores.
     pub async fn start_on(stores: StoreUrls) -> Self {
+        Self::start_with(stores, &["alice", "bob", "chloe"]).await
+    }
+
+    /// Starts both systems where alice is let in as TS 23.280 10.17.5 has it, with everything in place.
+    pub async fn start_for_migration() -> Self {
+        let mut world = Self::start_with(StoreUrls::default(), &["bob", "chloe"]).await;
+        world.federation.let_all_migrate().await.expect("alice may migrate");
+        world
+    }
+
+    async fn start_with(stores: StoreUrls, provisioned_by_hand: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let options = DevOptions {
             data_directory: folder.path().to_owned(),
             ports: PortPlan::Free,
             stores,
-            provisioned_by_hand: &["alice", "bob", "chloe"],
+            provisioned_by_hand,
         };
         let federation = Federation::start(&options, None).await.expect("both systems start");
         Self { federation, options, _folder: folder, _redis: None }

@@ -68,7 +68,7 @@ pub async fn run(options: DemoOptions, out: &mut impl Write) -> Result<bool> {
     report.title(out, PRIMARY, PARTNER)?;
     let mut federation = Federation::start(&dev, None).await?;
     federation.let_all_migrate().await?;
-    report.provisioned(out, &federation.subscriber(USER)?.partner.identities.impi.to_string())?;
+    report.provisioned(out, federation.subscriber(USER)?.partner.identities.impi.as_str())?;
     if let Some(mut ue) = migrate(&federation, &ladder, &mut report, out).await? {
         operation::at_the_partner(&federation, &mut ue, &mut report, out).await?;
         return_home(&mut ue, &mut report, out).await?;

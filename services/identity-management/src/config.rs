@@ -21,7 +21,8 @@ pub struct IdentityManagementConfig {
     /// The issuer URL: `iss` of tokens, and below which clients find everything. Once tokens were issued it must not change. Absent: the
     /// address that was bound, which is for development.
     pub issuer: Option<String>,
-    /// The file with the key-encryption keys, under which signing keys are stored. Required. `crossband key-file` makes one.
+    /// The file with the key-encryption keys, under which signing keys are stored; empty: that of the SIP database. `crossband key-file`
+    /// makes one.
     pub key_file: PathBuf,
 
     /// How long an access token or ID token is valid. A revoked one is refused earlier by whoever follows.
@@ -202,9 +203,6 @@ impl Settings for IdentityManagementConfig {
         if let Some(fault) = self.issuer.as_deref().and_then(issuer_fault) {
             violations.add("issuer", fault);
         }
-        if self.key_file.as_os_str().is_empty() {
-            violations.add("key_file", "must name the file with the key-encryption keys");
-        }
         let durations = [
             ("access_token_lifetime", self.access_token_lifetime, 3_600),
             ("security_token_lifetime", self.security_token_lifetime, 300),
@@ -261,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn defaults_lack_the_key_file_only() {
-        assert_eq!(refused_keys(&IdentityManagementConfig::default()), ["key_file"]);
+    fn defaults_are_good() {
+        assert_eq!(refused_keys(&IdentityManagementConfig::default()), Vec::<String>::new());
     }
 
     #[test]

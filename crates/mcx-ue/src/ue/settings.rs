@@ -18,7 +18,7 @@ use crate::signalling::{Observer, Randomness};
 use crate::state::PartnerOrder;
 
 /// Where the login page sends the user back to, unless the settings say otherwise (RFC 8252 7.3). Nothing listens there.
-const REDIRECT_URI: &str = "http://127.0.0.1/callback";
+const REDIRECT_URI: &str = "http://127.0.0.1/authorized";
 
 /// The ISIM of a UE: its keys, and who its user is on the signalling plane of her primary MC system.
 #[derive(Clone)]

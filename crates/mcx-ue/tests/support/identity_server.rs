@@ -29,7 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub const CLIENT_ID: &str = "crossband-ue";
 pub const MC_ID: &str = "alice@alpha.example";
 pub const PASSWORD: &str = "correct horse battery staple";
-pub const REDIRECT_URI: &str = "http://127.0.0.1/callback";
+pub const REDIRECT_URI: &str = "http://127.0.0.1/authorized";
 
 type Fields = BTreeMap<String, String>;
 

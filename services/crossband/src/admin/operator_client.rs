@@ -40,11 +40,20 @@ pub enum AdminError {
         problem: String,
     },
     /// The entity refused, or was not reached.
-    #[error(transparent)]
+    #[error("{}", told(.0))]
     Refused(#[from] Box<RemoteError>),
     /// The entity is not configured.
     #[error(transparent)]
     Target(anyhow::Error),
+}
+
+/// What an entity answered, with every field that it found wrong.
+fn told(error: &RemoteError) -> String {
+    let fields = error
+        .violations
+        .iter()
+        .map(|violation| format!("\n  {}: {}", violation.field, violation.description));
+    fields.fold(error.to_string(), |text, field| text + &field)
 }
 
 impl AdminError {

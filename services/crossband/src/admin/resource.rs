@@ -140,7 +140,7 @@ fn resources(methods: &[(Entity, MethodDescriptor)]) -> Vec<Resource> {
             resource.methods.entry(verb).or_insert_with(|| method.clone());
         }
     }
-    resources.into_values().filter(|resource| is_managed(resource)).collect()
+    resources.into_values().filter(is_managed).collect()
 }
 
 /// Something that can be read and changed; what can only be read, or only be made, is called by its rpc.

@@ -61,6 +61,7 @@ enum Transport {
 struct ReadyFile {
     systems: std::collections::BTreeMap<String, SystemEntry>,
     subscribers: Vec<SubscriberEntry>,
+    #[serde(default)]
     redirect_uri: String,
 }
 

@@ -110,6 +110,15 @@ pub struct StoreUrls {
     pub cache: Option<String>,
 }
 
+/// The port of HTTPS names the issuer of tokens, which partners know: once chosen, it stays that of the data folder.
+fn remembered_port(file: &Path, chosen: u16) -> Result<u16> {
+    if let Ok(text) = fs::read_to_string(file) {
+        return text.trim().parse().with_context(|| format!("{} holds no port", file.display()));
+    }
+    fs::write(file, chosen.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(chosen)
+}
+
 /// The configuration of one of the two systems.
 pub(super) fn config(
     id: &McSystemId,
@@ -118,7 +127,8 @@ pub(super) fn config(
     certificates: &Certificates,
     options: &DevOptions,
 ) -> Result<CrossbandConfig> {
-    let ports = options.ports.ports(index)?;
+    let mut ports = options.ports.ports(index)?;
+    ports.https = remembered_port(&directory.join("https-port"), ports.https)?;
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listening_as = *Entity::ALL.iter().min().context("there are entities")?;
     let own = EndpointConfig { addresses: vec![local(ports.grpc).into()], identity: listening_as };

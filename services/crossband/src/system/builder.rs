@@ -138,7 +138,10 @@ impl Builder<'_> {
             clock: Arc::clone(&self.clock),
             randomness: Arc::new(rand::random::<[u8; 32]>),
         };
-        let config = self.config.identity_management.clone();
+        let mut config = self.config.identity_management.clone();
+        if config.key_file.as_os_str().is_empty() {
+            config.key_file.clone_from(&self.config.sip_database.key_file);
+        }
         let service = identity_management::Service::build(config, dependencies).await?;
         let bound = HttpsAddress { address: service.https_address(), issuer: service.issuer().to_owned() };
         readiness.push(service.readiness().clone());

@@ -80,13 +80,14 @@ fn every_rpc_answers_a_caller_who_may_and_refuses_an_operator_who_may_not() {
     let mut called = called.take();
     called.sort();
     called.dedup();
-    let signalling_plane: Vec<String> = contract().into_iter().filter(is_of_signalling_plane).collect();
+    let signalling_plane: Vec<String> =
+        contract().into_iter().filter(|method| is_of_signalling_plane(method)).collect();
     assert_eq!(called, signalling_plane);
     systems.stop();
 }
 
 /// The rpcs of TS 23.280 10.1.6.2. Each of the others is tested with its service, over the same listeners.
-fn is_of_signalling_plane(method: &String) -> bool {
+fn is_of_signalling_plane(method: &str) -> bool {
     const PROVISIONING: [&str; 5] = [
         "UserMigrationService/",
         "AdmissionPolicyService/",
@@ -299,7 +300,7 @@ fn vectors_of_the_own_system(sip_core: &NotingCaller<'_>, operator: &NotingCalle
 
 fn vectors_of_visitors(sip_core: &NotingCaller<'_>, operator: &NotingCaller<'_>) {
     let rpc = |name: &str| format!("mcx.migration.v1.SipAuthenticationService/{name}");
-    let visitor = identities("alice.alpha", "visitors.bravo.example");
+    let visitor = identities("bob.alpha", "visitors.bravo.example");
     let get = json!({ "partnerIdentities": visitor });
     assert_one_vector(&sip_core.ask(&rpc("GetSipAuthenticationInformation"), &get));
     let resynchronise =
@@ -315,8 +316,8 @@ fn vectors_for_partners(partner: &NotingCaller<'_>, operator_of_partner: &Noting
     let rpc = |name: &str| format!("mcx.migration.v1.FederationService/{name}");
     let mut get = json!({
         "transactionId": request_id(),
-        "primaryIdentities": identities("alice", ALPHA),
-        "partnerImpi": "alice.alpha@visitors.bravo.example",
+        "primaryIdentities": identities("bob", ALPHA),
+        "partnerImpi": "bob.alpha@visitors.bravo.example",
     });
     let answer = partner.ask(&rpc("GetSipAuthenticationInformation"), &get);
     assert_one_vector(&answer);
@@ -327,8 +328,8 @@ fn vectors_for_partners(partner: &NotingCaller<'_>, operator_of_partner: &Noting
 
     let resynchronise = json!({
         "transactionId": request_id(),
-        "primaryIdentities": identities("alice", ALPHA),
-        "partnerImpi": "alice.alpha@visitors.bravo.example",
+        "primaryIdentities": identities("bob", ALPHA),
+        "partnerImpi": "bob.alpha@visitors.bravo.example",
         "synchronisationFailure": synchronisation_failure(),
     });
     let refused = partner.call(&rpc("Resynchronise"), &resynchronise);

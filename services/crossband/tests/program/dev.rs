@@ -21,12 +21,20 @@ fn keys(value: &Value) -> Vec<&str> {
 fn ready_file_says_where_both_systems_are_and_who_the_users_are() {
     let systems = Systems::start();
     let base = systems.ports.base;
-    assert_eq!(keys(&systems.ready), ["subscribers", "systems"]);
+    assert_eq!(keys(&systems.ready), ["redirect_uri", "subscribers", "systems"]);
     assert_eq!(keys(&systems.ready["systems"]), [ALPHA, BRAVO]);
     for (system, first) in [(ALPHA, base), (BRAVO, base + 100)] {
         let entry = &systems.ready["systems"][system];
-        let addresses =
-            [("grpc", 0), ("peer", 1), ("admin_http", 2), ("sip_udp", 60), ("sip_tcp", 60), ("sip_tls", 61)];
+        let addresses = [
+            ("grpc", 0),
+            ("peer", 1),
+            ("admin_http", 2),
+            ("client", 3),
+            ("sip_udp", 60),
+            ("sip_tcp", 60),
+            ("sip_tls", 61),
+        ];
+        assert_eq!(entry["issuer"], format!("https://127.0.0.1:{}", first + 4));
         for (key, offset) in addresses {
             assert_eq!(entry[key], format!("127.0.0.1:{}", first + offset), "{key}");
         }
@@ -34,12 +42,24 @@ fn ready_file_says_where_both_systems_are_and_who_the_users_are() {
         for file in files.map(|key| Path::new(entry[key].as_str().unwrap())) {
             assert!(file.is_absolute() && file.is_file(), "{}", file.display());
         }
-        assert_eq!(keys(entry).len(), addresses.len() + files.len(), "{entry}");
+        assert_eq!(keys(entry).len(), addresses.len() + files.len() + 1, "{entry}");
     }
     for subscriber in systems.ready["subscribers"].as_array().unwrap() {
         assert_eq!(
             keys(subscriber),
-            ["amf", "impi", "impus", "k", "name", "op", "opc", "partner", "primary_system"]
+            [
+                "amf",
+                "impi",
+                "impus",
+                "k",
+                "mc_id",
+                "name",
+                "op",
+                "opc",
+                "partner",
+                "password",
+                "primary_system"
+            ]
         );
         assert_eq!(keys(&subscriber["partner"]), ["impi", "impus", "realm", "system"]);
         let octets = |key: &str| hex::decode(subscriber[key].as_str().unwrap()).unwrap().len();

@@ -2,6 +2,7 @@
 //! environment it writes the page instead.
 
 mod configuration;
+mod conformance;
 mod errors;
 
 use std::path::Path;

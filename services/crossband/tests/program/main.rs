@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole crate is tests")]
 
+mod admin;
 mod calls;
 mod configuration;
 mod demo;

@@ -66,3 +66,23 @@ fn user_who_is_not_in_the_ready_file_is_refused_by_name() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(errors(&output), "crossband: no user is called mallory\n");
 }
+
+#[test]
+fn user_migrates_and_returns_by_one_command_each() {
+    let systems = Systems::start();
+    let state = systems.folder.path().join("alice.json").display().to_string();
+    let ue = |command: &str, more: &[&str]| {
+        let arguments: Vec<&str> =
+            ["--user", "alice", "--state", &state].iter().chain(more).copied().collect();
+        systems.ue(command, &arguments)
+    };
+    let migrated = ue("migrate", &["--serving-plmn", "00102"]);
+    assert!(migrated.contains("10.6.3                      migration service authorization"), "{migrated}");
+    assert!(migrated.contains("ptt      served by bravo.example"), "{migrated}");
+    let status = ue("status", &[]);
+    assert!(status.contains("state    SERVING") && status.contains("partner  bravo.example"), "{status}");
+    let returned = ue("return", &[]);
+    assert!(returned.contains("ptt      served by alpha.example"), "{returned}");
+    assert!(ue("status", &[]).contains("partner  -"));
+    systems.stop();
+}

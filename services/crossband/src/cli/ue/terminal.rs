@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{ReadyFile, say};
 
 #[derive(Debug, Args)]
-pub(super) struct TerminalArguments {
+pub(in crate::cli) struct TerminalArguments {
     /// The name of the user in the ready file.
     #[arg(long, value_name = "NAME")]
     user: String,
@@ -33,7 +33,7 @@ pub(super) struct TerminalArguments {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct MigrateArguments {
+pub(in crate::cli) struct MigrateArguments {
     #[command(flatten)]
     terminal: TerminalArguments,
     /// The partner MC system; without it the serving PLMN decides, or there must be one only.
@@ -45,7 +45,7 @@ pub(super) struct MigrateArguments {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct WatchArguments {
+pub(in crate::cli) struct WatchArguments {
     #[command(flatten)]
     terminal: TerminalArguments,
     /// End after so many news; without it, watch until interrupted.

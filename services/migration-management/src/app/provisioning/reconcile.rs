@@ -3,13 +3,13 @@
 //! Each kind of work (a step, in a role, with another MC system) goes on by itself, so that one that hangs holds up no other. Within one,
 //! batches are claimed: two replicas do not do the same at the same time, and the claim of a dead one ends by itself.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use mcx_types::Timestamp;
 use tokio::sync::watch;
+use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -26,18 +26,19 @@ use crate::store::user_migrations::{Due, StepKey};
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
 impl App {
-    /// Runs until it is dropped.
+    /// Runs until it is dropped, and what it has begun ends with it.
     pub(crate) async fn reconcile_user_migrations(&self) {
         let mut changes = self.user_migrations.subscribe();
-        let mut running: HashSet<StepKey> = HashSet::new();
-        let mut work = FuturesUnordered::new();
+        let mut running: HashMap<Id, StepKey> = HashMap::new();
+        // Tasks of their own: work that holds a connection to the database must go on while this waits for one.
+        let mut work = JoinSet::new();
         loop {
             changes.mark_unchanged();
             let rest = match self.look_for_work(&running).await {
                 Ok((found, rest)) => {
                     for key in found {
-                        running.insert(key.clone());
-                        work.push(self.work_on(key));
+                        let task = work.spawn(self.clone().work_on(key.clone()));
+                        running.insert(task.id(), key);
                     }
                     rest
                 }
@@ -47,7 +48,10 @@ impl App {
                 }
             };
             tokio::select! {
-                Some(key) = work.next(), if !work.is_empty() => { running.remove(&key); }
+                Some(ended) = work.join_next_with_id(), if !work.is_empty() => {
+                    let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                    running.remove(&id);
+                }
                 () = changed(&mut changes) => {}
                 () = sleep(rest) => {}
             }
@@ -63,7 +67,7 @@ impl App {
     }
 
     /// The kinds of work that are due and not under way, and how long there will be no further one.
-    async fn look_for_work(&self, running: &HashSet<StepKey>) -> Result<(Vec<StepKey>, Duration), Error> {
+    async fn look_for_work(&self, running: &HashMap<Id, StepKey>) -> Result<(Vec<StepKey>, Duration), Error> {
         let mut next_expiry = user_migrations::next_expiry(&self.database).await?;
         if next_expiry.is_some_and(|at| at <= self.clock.now()) {
             while self.expire().await? {}
@@ -71,6 +75,7 @@ impl App {
         }
         let due: Due = user_migrations::due(&self.database).await?;
         let now = self.clock.now();
+        let running: HashSet<&StepKey> = running.values().collect();
         let mut found = Vec::new();
         let mut next = next_expiry;
         for (key, at) in due {
@@ -88,7 +93,7 @@ impl App {
     }
 
     /// Works on one kind until nothing of it is due.
-    async fn work_on(&self, key: StepKey) -> StepKey {
+    async fn work_on(self, key: StepKey) {
         loop {
             match self.work_on_batch(&key).await {
                 Ok(true) => {}
@@ -100,7 +105,6 @@ impl App {
                 }
             }
         }
-        key
     }
 
     /// Claims a batch, does its step and records what came of it; says whether there was one.
