@@ -133,7 +133,14 @@ impl System {
 
     /// Starts it on its database.
     pub(crate) async fn start(&mut self) {
-        let database = Database::open(&DatabaseConfig::from_url(self.url.clone()), &SCHEMA).unwrap();
+        // Many systems share the server of the tests, and the machine. Few connections show too whether work waits for itself.
+        let config = DatabaseConfig {
+            max_connections: 4,
+            acquire_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(30),
+            ..DatabaseConfig::from_url(self.url.clone())
+        };
+        let database = Database::open(&config, &SCHEMA).unwrap();
         database.migrate().await.unwrap();
         let bundles = TrustBundles::new(self.identity.clone());
         let service = self.service(&bundles, database.clone()).await;

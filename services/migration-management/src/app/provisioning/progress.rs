@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{Stream, stream};
 use mcx_proto::migration::v1 as proto;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -15,6 +15,10 @@ use crate::wire::user_migration::state_to_wire;
 
 /// After how long the database is asked without a notification, should one have been missed.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+
+/// How long to let changes pile up before they are told: thousands of users change in hundreds of batches, and reading how far they are
+/// costs as much as a batch.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(100);
 
 /// A stream of progress, between two of its items.
 struct Following {
@@ -86,6 +90,9 @@ impl Following {
         if self.is_over {
             return None;
         }
+        if self.told.is_some() {
+            self.next_change().await;
+        }
         loop {
             self.changes.mark_unchanged();
             match self.app.request_progress(self.request_id).await {
@@ -100,8 +107,13 @@ impl Following {
                 }
                 Ok(_) => {}
             }
-            // Whether by a change or by silence: it is looked at again.
-            let _ = timeout(LONGEST_SILENCE, self.changes.changed()).await;
+            self.next_change().await;
         }
+    }
+
+    /// Whether by a change or by silence: it is looked at again.
+    async fn next_change(&mut self) {
+        let _ = timeout(LONGEST_SILENCE, self.changes.changed()).await;
+        sleep(SHORTEST_SILENCE).await;
     }
 }
