@@ -32,6 +32,7 @@ async fn database_that_goes_away_is_waited_for() {
     assert_eq!(agent.user_info(tokens.access_token()).await.status, StatusCode::OK);
     assert_eq!(agent.document("/jwks").await.status, StatusCode::OK);
 
+    system.replica.readiness.wait_until_not_serving().await;
     server.start();
     system.replica.readiness.wait_until_serving().await;
     let refreshed = agent.refresh(tokens.refresh_token()).await;

@@ -183,7 +183,11 @@ impl System {
         let identity = self.own.entity(Entity::McService);
         let bundles = TrustBundles::new(identity.clone());
         let service = self.parts.service(&self.id);
-        let server = self.own.server_for_users(identity, bundles, &self.tokens);
+        let server = self
+            .own
+            .server_for_users(identity, bundles, &self.tokens)
+            .listener(Listener::Internal, any_port())
+            .listener(Listener::Peer, any_port());
         let bound = service.add_to(server, &ServerConfig::default()).bind().await.unwrap();
         let client = bound.address(Listener::Client).unwrap();
         let token = CancellationToken::new();
