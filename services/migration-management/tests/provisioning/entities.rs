@@ -89,7 +89,9 @@ impl Entities {
 
     /// The public user identities whose registrations were ended.
     pub(crate) fn deregistered(&self) -> Vec<String> {
-        self.deregistered.lock().unwrap().clone()
+        let mut deregistered = self.deregistered.lock().unwrap().clone();
+        deregistered.sort();
+        deregistered
     }
 
     /// How many calls there were.
