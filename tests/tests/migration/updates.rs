@@ -17,10 +17,11 @@ async fn changed_group_of_the_primary_reaches_the_migrated_user_by_the_partner()
     let mut ue = alice_at_the_partner(&world).await;
     let mut watch = ue.watch().unwrap();
     assert_eq!(watch.mc_system_id(), Some(&world.bravo().system.id));
-    let mut group = operator(world.alpha(), "GroupService/GetGroup", json!({ "group_id": CREW_GROUP })).await;
-    group["group"]["status"] = "GROUP_STATUS_DISABLED".into();
-    group["group"]["display_name"] = "Crew 7, stood down".into();
-    operator(world.alpha(), "GroupService/UpdateGroup", group).await;
+    let read = operator(world.alpha(), "GroupService/GetGroup", json!({ "group_id": CREW_GROUP })).await;
+    let mut group = read["group"].clone();
+    group["status"] = "GROUP_STATUS_DISABLED".into();
+    group["display_name"] = "Crew 7, stood down".into();
+    operator(world.alpha(), "GroupService/UpdateGroup", json!({ "group": group })).await;
     loop {
         if let News::Document(DocumentChange::Put(Document::Group(told))) = watch.next().await.unwrap()
             && told.group.as_ref().is_some_and(|group| group.display_name == "Crew 7, stood down")
