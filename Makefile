@@ -7,7 +7,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Walk a user through the migration between two systems, and say whether it worked
@@ -32,6 +32,11 @@ lint: ## Check format, lints, protos, scripts
 	@scripts/check-sources
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
+.PHONY: helm-check
+helm-check: ## Check the Helm chart without a cluster; UPDATE_GOLDENS=1 takes over what it renders
+	@scripts/setup-tools helm
+	@scripts/check-chart
+
 .PHONY: bench
 bench: ## Measure beside bare gRPC and bare Postgres; the systems' log goes to target/bench.log
 	@scripts/setup-tools build test
@@ -42,6 +47,35 @@ bench: ## Measure beside bare gRPC and bare Postgres; the systems' log goes to t
 build: ## Build the program for production: target/release/crossband
 	@scripts/setup-tools build
 	$(CARGO) build --locked --release --bin crossband
+
+.PHONY: image
+image: build ## Make the container image localhost/crossband from scratch, and prove what it promises
+	@scripts/setup-tools image
+	@scripts/make-image
+	@scripts/check-image
+
+.PHONY: cluster-test
+cluster-test: ## Test two systems on the cluster of KUBECONFIG; tests/cluster/suite.py lists the settings
+	@scripts/setup-tools helm test
+	@cd tests/cluster && python3 -B suite.py $(ARGS)
+
+.PHONY: kind-up
+kind-up: ## Start a kind cluster and load the image into it
+	@scripts/setup-tools helm
+	@scripts/kind up
+
+.PHONY: kind-test
+kind-test: ## Test two systems on the kind cluster, traces in Jaeger included
+	@TRACES=jaeger KUBECONFIG=$(CURDIR)/.crossband/kind.kubeconfig $(MAKE) cluster-test
+
+.PHONY: kind-down
+kind-down: ## Remove the kind cluster
+	@scripts/kind down
+
+.PHONY: sbom
+sbom: ## List what is in the image, as CycloneDX: target/crossband.cdx.json
+	@scripts/setup-tools build image
+	@scripts/make-sbom target/crossband.cdx.json
 
 .PHONY: doc
 doc: ## Build the documentation of the crates: target/doc

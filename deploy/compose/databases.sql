@@ -1,0 +1,2 @@
+CREATE DATABASE alpha;
+CREATE DATABASE bravo;
