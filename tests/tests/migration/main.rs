@@ -4,6 +4,7 @@
 mod ladder;
 mod operation;
 mod provisioning;
+mod selection;
 mod updates;
 
 use crossband::admin::Catalogue;
