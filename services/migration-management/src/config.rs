@@ -92,6 +92,11 @@ pub struct ProvisioningConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub claim_lifetime: Duration,
+    /// How often the own initial UE configuration is compared with what the primaries of visitors were told. Where it has changed they
+    /// are told again, so that the access information of their users stays right.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub ue_configuration_interval: Duration,
 }
 
 impl Default for ProvisioningConfig {
@@ -102,6 +107,7 @@ impl Default for ProvisioningConfig {
             first_retry: Duration::from_secs(1),
             longest_retry: Duration::from_secs(30),
             claim_lifetime: Duration::from_secs(60),
+            ue_configuration_interval: Duration::from_secs(30),
         }
     }
 }
@@ -167,6 +173,7 @@ impl mcx_runtime::config::Settings for MigrationManagementConfig {
             ("provisioning.first_retry", self.provisioning.first_retry),
             ("provisioning.longest_retry", self.provisioning.longest_retry),
             ("provisioning.claim_lifetime", self.provisioning.claim_lifetime),
+            ("provisioning.ue_configuration_interval", self.provisioning.ue_configuration_interval),
         ];
         for (key, duration) in durations {
             if duration.is_zero() {

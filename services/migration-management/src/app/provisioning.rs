@@ -7,6 +7,7 @@
 //! | [`admit`] | allots a visitor's identities | partner |
 //! | [`decide`] | accepts, refuses, revokes | both |
 //! | [`reports`] | takes what the other system tells | both |
+//! | [`renewal`] | has primaries told again how this system is reached, once that changes | partner |
 //! | [`reconcile`] | does what is still to be done, from the state in the database | both |
 //! | [`steps`] | each single thing that is to be done | both |
 //! | [`progress`] | tells how far a request is | both |
@@ -17,6 +18,7 @@ pub(crate) mod offers;
 pub(crate) mod policies;
 pub(crate) mod progress;
 pub(crate) mod reconcile;
+pub(crate) mod renewal;
 pub(crate) mod reports;
 pub(crate) mod request;
 pub(crate) mod steps;

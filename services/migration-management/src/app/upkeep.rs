@@ -26,7 +26,8 @@ impl App {
             self.follow_agreements(readiness),
             self.forget_requests(),
             self.follow_user_migrations(),
-            self.reconcile_user_migrations()
+            self.reconcile_user_migrations(),
+            self.follow_ue_configuration()
         );
     }
 

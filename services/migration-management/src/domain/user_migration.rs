@@ -63,8 +63,17 @@ pub struct Grant {
     pub scopes: Vec<String>,
     /// Groups of the partner of which she becomes a member; the partner's only.
     pub granted_group_ids: Vec<McServiceGroupId>,
-    /// What every UE needs to reach the partner, by its digest in the store; the primary's only.
+    /// What every UE needs to reach the partner, by its digest: at the primary what it was told last, by which the store finds it; at the
+    /// partner what the primary was told last.
     pub ue_configuration: Option<String>,
+}
+
+impl Grant {
+    /// Whether the partner allots the same as before, and only what UEs need to reach it may be something else.
+    pub fn is_same_but_for_ue_configuration(&self, other: &Self) -> bool {
+        let ue_configuration = other.ue_configuration.clone();
+        Self { ue_configuration, ..self.clone() } == *other
+    }
 }
 
 /// How far a user migration is in this MC system.
@@ -206,6 +215,30 @@ impl UserMigration {
         }
         cause.clone_into(&mut self.progress.cause);
         self.enter(UserMigrationState::Revoking, now);
+    }
+
+    /// Partner: what UEs need to reach this MC system has changed since the primary was told of it, so that it is told again. Until it
+    /// knows, the migration is not in force as far as this MC system can say; for the visitor nothing changes here.
+    pub fn tell_again(&mut self, now: Timestamp) {
+        if self.role == MigrationRole::Partner && self.progress.state == UserMigrationState::InForce {
+            self.progress.go(UserMigrationState::Accepted, Some(Step::Report), now);
+            self.updated_at = now;
+        }
+    }
+
+    /// Partner: the primary was told what UEs need, by its digest.
+    pub fn told(&mut self, ue_configuration: &str) {
+        if let Some(grant) = self.grant.as_mut().filter(|_| self.role == MigrationRole::Partner) {
+            grant.ue_configuration = Some(ue_configuration.to_owned());
+        }
+    }
+
+    /// Primary: what UEs need to reach the partner has changed, and is put in place once more. What is permitted stays as it is.
+    pub fn renew(&mut self, ue_configuration: Option<String>, now: Timestamp) {
+        if let Some(grant) = &mut self.grant {
+            grant.ue_configuration = ue_configuration;
+            self.enter(UserMigrationState::Accepted, now);
+        }
     }
 
     fn enter(&mut self, state: UserMigrationState, now: Timestamp) {

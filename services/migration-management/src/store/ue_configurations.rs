@@ -10,6 +10,15 @@ use sha2::{Digest, Sha256};
 
 use super::columns::corrupt;
 
+/// The digest of a configuration: two with the same one are the same.
+pub(crate) fn digest(configuration: &InitialUeConfiguration) -> String {
+    of_content(&configuration.encode_to_vec())
+}
+
+fn of_content(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Stores a configuration and returns its digest, by which it is found.
 pub(crate) async fn put(
     transaction: &mut Transaction,
@@ -17,7 +26,7 @@ pub(crate) async fn put(
     now: Timestamp,
 ) -> Result<String, StoreError> {
     let content = configuration.encode_to_vec();
-    let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = of_content(&content);
     transaction
         .statement(
             "INSERT INTO partner_ue_configuration (digest, content, created_at) VALUES ($1, $2, $3) \

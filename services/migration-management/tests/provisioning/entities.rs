@@ -1,7 +1,6 @@
 //! The entities that users are provisioned with, in memory: what was put in place, and a fault at a call of choice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mcx_proto::types::v1::{InitialUeConfiguration, ServerAddresses};
@@ -47,8 +46,10 @@ pub(crate) struct Entities {
     refused: Mutex<BTreeSet<String>>,
     away: Mutex<BTreeSet<Entity>>,
     fault: Mutex<Option<(usize, Fault)>>,
-    calls: AtomicUsize,
+    calls: watch::Sender<usize>,
     is_hanging: watch::Sender<bool>,
+    mc_service_address: Mutex<String>,
+    told_addresses: watch::Sender<BTreeMap<Uuid, String>>,
 }
 
 impl Entities {
@@ -61,8 +62,10 @@ impl Entities {
             refused: Mutex::default(),
             away: Mutex::default(),
             fault: Mutex::default(),
-            calls: AtomicUsize::new(0),
+            calls: watch::Sender::new(0),
             is_hanging: watch::Sender::new(false),
+            mc_service_address: Mutex::new("first.example:7444".to_owned()),
+            told_addresses: watch::Sender::default(),
         })
     }
 
@@ -96,7 +99,7 @@ impl Entities {
 
     /// How many calls there were.
     pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
+        *self.calls.borrow()
     }
 
     /// The call with this number, from 0, gets the fault, and no other one.
@@ -130,13 +133,34 @@ impl Entities {
         self.refused.lock().unwrap().insert(impi.to_owned());
     }
 
+    /// From now on UEs find the MC service server there: the initial UE configuration says so.
+    pub(crate) fn move_mc_service_to(&self, address: &str) {
+        address.clone_into(&mut self.mc_service_address.lock().unwrap());
+    }
+
+    /// Completes when the access information of so many users, and no others, says that their partner's MC service server is there.
+    pub(crate) async fn told_address(&self, address: &str, users: usize) {
+        let mut told = self.told_addresses.subscribe();
+        let are_told = |told: &BTreeMap<Uuid, String>| {
+            told.len() == users && told.values().all(|told| told == address)
+        };
+        told.wait_for(are_told).await.unwrap();
+    }
+
+    /// Completes after so many further calls.
+    pub(crate) async fn further_calls(&self, count: usize) {
+        let enough = self.calls.borrow().saturating_add(count);
+        self.calls.subscribe().wait_for(|calls| *calls >= enough).await.unwrap();
+    }
+
     fn hop(&self, entity: Entity) -> Hop {
         Hop { mc_system_id: self.own.clone(), entity }
     }
 
     /// One call: does its work unless a fault keeps it from that.
     async fn call(&self, entity: Entity, work: impl FnOnce()) -> Result<(), Error> {
-        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        let mut call = 0;
+        self.calls.send_modify(|calls| call = std::mem::replace(calls, *calls + 1));
         if self.away.lock().unwrap().contains(&entity) {
             return Err(Error::EntityUnreachable { hop: self.hop(entity) });
         }
@@ -188,6 +212,13 @@ fn users(targets: &[MigrationTarget]) -> Vec<UserMigration> {
     targets.iter().map(|target| target.migration.clone()).collect()
 }
 
+/// Where the access information of a user says that the MC service server is.
+fn address(target: &MigrationTarget) -> (Uuid, String) {
+    let configuration = target.access_information.initial_ue_configuration.as_ref();
+    let servers = configuration.and_then(|configuration| configuration.servers.as_ref());
+    (target.migration.id, servers.map(|servers| servers.mc_service.clone()).unwrap_or_default())
+}
+
 #[async_trait]
 impl Identity for Entities {
     /// Everybody has an account, except who is called nobody.
@@ -233,6 +264,7 @@ impl Configuration for Entities {
         let servers = ServerAddresses {
             identity_management_token_endpoint: format!("{issuer}/token"),
             identity_management_issuer: issuer,
+            mc_service: self.mc_service_address.lock().unwrap().clone(),
             ..Default::default()
         };
         Ok(InitialUeConfiguration {
@@ -243,7 +275,12 @@ impl Configuration for Entities {
     }
 
     async fn put_migration_targets(&self, targets: &[MigrationTarget]) -> Result<(), Error> {
-        self.put(Entity::ConfigurationManagement, Place::MigrationTargets, &users(targets)).await
+        let put =
+            self.put(Entity::ConfigurationManagement, Place::MigrationTargets, &users(targets)).await;
+        if put.is_ok() {
+            self.told_addresses.send_modify(|told| told.extend(targets.iter().map(address)));
+        }
+        put
     }
 
     async fn delete_migration_targets(&self, migrations: &[Uuid]) -> Result<(), Error> {

@@ -9,6 +9,7 @@ mod decisions;
 mod entities;
 mod exchange;
 mod messages;
+mod renewal;
 mod request;
 mod revocation;
 mod saga;

@@ -100,7 +100,11 @@ pub(crate) struct System {
     pub(crate) proxy: FaultProxy,
     identity: OwnIdentity,
     url: String,
-    claim_lifetime: Duration,
+    pub(crate) claim_lifetime: Duration,
+    /// See [`ProvisioningConfig::ue_configuration_interval`].
+    ///
+    /// [`ProvisioningConfig::ue_configuration_interval`]: migration_management::config::ProvisioningConfig::ue_configuration_interval
+    pub(crate) ue_configuration_interval: Duration,
     running: Option<Running>,
     _directory: TempDir,
 }
@@ -126,7 +130,19 @@ impl System {
         let proxy = FaultProxy::start(any_port()).await;
         let _directory = directory;
         let running = None;
-        let mut system = Self { domain, entities, proxy, identity, url, claim_lifetime, running, _directory };
+        // Looked at once at the start and then never again, so that a test that counts calls counts its own.
+        let ue_configuration_interval = Duration::from_secs(24 * 3_600);
+        let mut system = Self {
+            domain,
+            entities,
+            proxy,
+            identity,
+            url,
+            claim_lifetime,
+            ue_configuration_interval,
+            running,
+            _directory,
+        };
         system.start().await;
         system
     }
@@ -182,6 +198,7 @@ impl System {
         config.provisioning.first_retry = Duration::from_millis(20);
         config.provisioning.longest_retry = Duration::from_millis(200);
         config.provisioning.claim_lifetime = self.claim_lifetime;
+        config.provisioning.ue_configuration_interval = self.ue_configuration_interval;
         config.breaker_pause = Duration::from_millis(50);
         config.agreement_refresh_interval = Duration::from_millis(200);
         // Nobody listens there: the SIP database is away.
@@ -371,8 +388,13 @@ impl System {
     }
 
     pub(crate) async fn permit_count(&self) -> usize {
+        self.permit_ids().await.len()
+    }
+
+    pub(crate) async fn permit_ids(&self) -> Vec<String> {
         let request = proto::ListPermitsRequest { page_size: 1_000, ..Default::default() };
-        self.permits().list_permits(request).await.unwrap().into_inner().permits.len()
+        let permits = self.permits().list_permits(request).await.unwrap().into_inner().permits;
+        permits.into_iter().map(|permit| permit.permit_id).collect()
     }
 }
 

@@ -142,7 +142,12 @@ impl App {
             let before = migration.progress.state;
             match outcomes.get(&migration.id) {
                 Some(StepOutcome::Done) => migration.step_done(key.step, now),
-                Some(StepOutcome::Answered(answer)) => migration.answered(key.step, answer, now),
+                Some(StepOutcome::Answered { answer, ue_configuration }) => {
+                    if let Some(digest) = ue_configuration {
+                        migration.told(digest);
+                    }
+                    migration.answered(key.step, answer, now);
+                }
                 Some(StepOutcome::Failed(error)) => migration.step_failed(key.step, error, backoff, now),
                 None => {}
             }

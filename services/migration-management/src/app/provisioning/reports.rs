@@ -208,6 +208,16 @@ fn accept(
             revoke(changes, migration, "a permit of the user was made by hand", decider, now);
         }
         Accepted | InForce if migration.grant.as_ref() == Some(&grant) => {}
+        // Nothing is decided: the partner is reached in another way than before.
+        Accepted | InForce
+            if migration
+                .grant
+                .as_ref()
+                .is_some_and(|known| known.is_same_but_for_ue_configuration(&grant)) =>
+        {
+            migration.renew(grant.ue_configuration, now);
+            changes.changed.push(migration.id);
+        }
         Requested | PendingAtPartner | Accepted | InForce => {
             migration.valid_until = valid_until;
             migration.accept(grant, now);

@@ -33,7 +33,12 @@ pub(super) enum StepOutcome {
     /// It is done.
     Done,
     /// The other MC system answered.
-    Answered(PeerAnswer),
+    Answered {
+        /// What it said.
+        answer: PeerAnswer,
+        /// What UEs need to reach this MC system, as it was told, by its digest; absent where it was not told.
+        ue_configuration: Option<String>,
+    },
     /// It failed.
     Failed(String),
 }
@@ -152,7 +157,7 @@ impl App {
             let call = |client: FederationClient| async move { client.offer_user_migrations(offers).await };
             self.ask(partner, call).await
         };
-        of_answers(migrations, offered.instrument(step).await)
+        of_answers(migrations, offered.instrument(step).await, None)
     }
 
     /// TS 23.280 10.17.5 step 4: tells the other MC system what became of it.
@@ -177,6 +182,7 @@ impl App {
             "10.17.5", 4, self.own, Entity::MigrationManagement => peer, Entity::MigrationManagement,
             "user configuration response", format_args!("{} users", untold.len())
         );
+        let mut digest = None;
         let told = async {
             let is_in_force =
                 |migration: &UserMigration| migration.progress.state == UserMigrationState::Accepted;
@@ -186,6 +192,7 @@ impl App {
             } else {
                 None
             };
+            digest = initial_ue_configuration.as_ref().map(ue_configurations::digest);
             let reports = untold.iter().map(report_to_wire).collect();
             let request = proto::ReportUserMigrationsRequest { reports, initial_ue_configuration };
             self.ask(
@@ -194,7 +201,8 @@ impl App {
             )
             .await
         };
-        outcomes.extend(of_answers(&untold, told.instrument(step).await));
+        let told = told.instrument(step).await;
+        outcomes.extend(of_answers(&untold, told, digest.as_deref()));
         outcomes
     }
 
@@ -242,14 +250,21 @@ pub(super) fn describe(error: &Error) -> String {
     format!("{}: {error}", error.reason_name())
 }
 
-fn of_answers(migrations: &[UserMigration], answers: Result<BTreeMap<Uuid, PeerAnswer>, Error>) -> Outcomes {
+fn of_answers(
+    migrations: &[UserMigration],
+    answers: Result<BTreeMap<Uuid, PeerAnswer>, Error>,
+    ue_configuration: Option<&str>,
+) -> Outcomes {
     match answers {
         Err(error) => failed(migrations, &error).collect(),
         Ok(answers) => migrations
             .iter()
             .map(|migration| {
                 let outcome = match answers.get(&migration.id) {
-                    Some(answer) => StepOutcome::Answered(answer.clone()),
+                    Some(answer) => StepOutcome::Answered {
+                        answer: answer.clone(),
+                        ue_configuration: ue_configuration.map(ToOwned::to_owned),
+                    },
                     None => StepOutcome::Failed("the answer leaves the user out".to_owned()),
                 };
                 (migration.id, outcome)

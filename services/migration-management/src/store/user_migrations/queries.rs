@@ -294,3 +294,36 @@ pub(crate) async fn next_expiry(database: &Database) -> Result<Option<Timestamp>
         .await?;
     Ok(at.map(Timestamp::from_micros))
 }
+
+/// The first and the last, in their order, of what primaries were told of how this MC system is reached, by digest: the same where all
+/// were told the same; empty for those of whom that is not known. `None` where no visitor's migration is in force.
+pub(crate) async fn told_range(database: &Database) -> Result<Option<(String, String)>, StoreError> {
+    // Each from its end of the index.
+    let (first, last): (Option<String>, Option<String>) = database
+        .statement(
+            "SELECT (SELECT MIN(COALESCE(ue_configuration_digest, '')) FROM user_migration \
+             WHERE role = 'PARTNER' AND state = 'IN_FORCE'), \
+             (SELECT MAX(COALESCE(ue_configuration_digest, '')) FROM user_migration \
+             WHERE role = 'PARTNER' AND state = 'IN_FORCE')",
+        )
+        .fetch_one()
+        .await?;
+    Ok(first.zip(last))
+}
+
+/// Up to `limit` visitors' migrations in force of which the primary was told otherwise than `digest`, locked. One that another replica
+/// has at hand is passed over.
+pub(crate) async fn lock_told_otherwise(
+    transaction: &mut Transaction,
+    digest: &str,
+    limit: usize,
+) -> Result<Vec<UserMigration>, StoreError> {
+    let sql = transaction.engine().dialect(
+        "SELECT * FROM user_migration WHERE role = 'PARTNER' AND state = 'IN_FORCE' \
+         AND COALESCE(ue_configuration_digest, '') <> $1 ORDER BY migration_id LIMIT $2 FOR UPDATE SKIP LOCKED",
+        "SELECT * FROM user_migration WHERE role = 'PARTNER' AND state = 'IN_FORCE' \
+         AND COALESCE(ue_configuration_digest, '') <> $1 ORDER BY migration_id LIMIT $2",
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    read_all(transaction.statement(sql).bind(digest).bind(limit).fetch_all().await?)
+}
