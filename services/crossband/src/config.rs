@@ -174,7 +174,7 @@ impl EndpointsConfig {
 }
 
 /// Where an entity is found, and who it proves to be.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointConfig {
     /// `host:port` of its gRPC listener; several are tried in order.

@@ -4,7 +4,9 @@ mod application_plane;
 mod layout;
 mod operator;
 mod provisioning;
+mod reach;
 mod ready_file;
+mod scenario;
 mod subscribers;
 mod table;
 mod user_migration;
@@ -25,11 +27,11 @@ pub use application_plane::{
 };
 pub use layout::{DEFAULT_PORT_BASE, PortPlan, Ports, StoreUrls};
 pub use operator::Operator;
-
+pub use reach::{PeerListener, Reach, SipListener};
 pub use ready_file::ready_document;
+pub use scenario::Scenario;
 pub use subscribers::{DemoSubscriber, PartnerIdentities, demo_subscribers};
 pub use table::endpoint_table;
-pub use user_migration::{in_force, let_migrate};
 
 /// The primary and the partner of the demonstration.
 pub const PRIMARY: &str = "alpha.example";
@@ -58,6 +60,13 @@ pub struct DevSystem {
     pub certificates: Certificates,
     /// Its operator, who has called it already.
     pub operator: Operator,
+    reach: Reach,
+}
+
+impl AsRef<Reach> for DevSystem {
+    fn as_ref(&self) -> &Reach {
+        &self.reach
+    }
 }
 
 impl DevSystem {
@@ -77,8 +86,9 @@ impl DevSystem {
         let entities: BTreeSet<Entity> = Entity::ALL.iter().copied().collect();
         system::migrate(&config, &entities).await?;
         let system = System::start(config, &entities, log_level, Shutdown::new()).await?;
-        let operator = Operator::connect(&id, &certificates, system.addresses.grpc)?;
-        Ok(Self { system, certificates, operator })
+        let reach = Reach::of(&system, &certificates)?;
+        let operator = reach.operator()?;
+        Ok(Self { system, certificates, operator, reach })
     }
 }
 
@@ -107,15 +117,20 @@ impl Federation {
         let mut federation = Self { primary, partner, subscribers, by_hand };
         federation.primary.system.wait_until_serving().await;
         federation.partner.system.wait_until_serving().await;
-        provisioning::provision(&federation).await.context("cannot provision the demo users")?;
-        application_plane::provision(&federation).await.context("cannot provision the application plane")?;
-        federation.learn_allotted_identities().await?;
+        let mut scenario = federation.scenario();
+        scenario.provision().await?;
+        federation.subscribers = scenario.subscribers;
         Ok(federation)
     }
 
-    /// The demo users whose permits and bindings are written by the operators.
-    fn by_hand(&self) -> impl Iterator<Item = &DemoSubscriber> {
-        self.subscribers.iter().filter(|subscriber| self.by_hand.contains(&subscriber.name))
+    /// The demonstration as operators see it.
+    fn scenario(&self) -> Scenario {
+        Scenario {
+            primary: self.primary.reach.clone(),
+            partner: self.partner.reach.clone(),
+            subscribers: self.subscribers.clone(),
+            provisioned_by_hand: self.by_hand,
+        }
     }
 
     /// Lets every user migrate who is not provisioned by hand, and learns who they are at the partner.
@@ -123,25 +138,9 @@ impl Federation {
     /// # Errors
     /// Where a system refuses or does not answer.
     pub async fn let_all_migrate(&mut self) -> Result<()> {
-        let names: Vec<&str> = self
-            .subscribers
-            .iter()
-            .map(|subscriber| subscriber.name)
-            .filter(|name| !self.by_hand.contains(name))
-            .collect();
-        user_migration::let_migrate(self, &names).await?;
-        self.learn_allotted_identities().await
-    }
-
-    /// Who the users are at the partner whom it has accepted.
-    async fn learn_allotted_identities(&mut self) -> Result<()> {
-        for (name, identities) in user_migration::allotted(self).await? {
-            let realm = identities.impi.realm();
-            for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.name == name) {
-                subscriber.partner =
-                    PartnerIdentities { identities: identities.clone(), realm: realm.clone() };
-            }
-        }
+        let mut scenario = self.scenario();
+        scenario.let_all_migrate().await?;
+        self.subscribers = scenario.subscribers;
         Ok(())
     }
 

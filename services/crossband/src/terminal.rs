@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use mcx_types::Entity;
 use mcx_ue::identity::Credentials;
 use mcx_ue::ue::{BootstrapSource, IsimCard, McServiceUe, UeSettings};
 use secrecy::SecretString;
 use serde_json::json;
 
 use crate::admin::Catalogue;
-use crate::dev::{DemoSubscriber, DevSystem, PASSWORD, PRIMARY, REDIRECT_URI, mc_id, operator_client};
+use crate::dev::{DemoSubscriber, PASSWORD, PRIMARY, REDIRECT_URI, Reach, mc_id};
 
 /// Settings of the UE of a demo user; without a state file it is factory-new.
 pub fn settings(subscriber: &DemoSubscriber, state_file: Option<PathBuf>) -> UeSettings {
@@ -43,14 +44,15 @@ pub fn credentials(user: &str) -> Result<Credentials> {
 ///
 /// # Errors
 /// Where the system refuses or does not answer.
-pub async fn enrol(primary: &DevSystem, ue_id: &str) -> Result<BootstrapSource> {
+pub async fn enrol(primary: &impl AsRef<Reach>, ue_id: &str) -> Result<BootstrapSource> {
     let catalogue = Catalogue::load()?;
     let (entity, method) = catalogue.method("InitialUeConfigurationService/CreateUeEnrolment")?;
-    let answer = operator_client(primary)?.unary(entity, method, &json!({ "ue_id": ue_id })).await?;
+    let primary = primary.as_ref();
+    let answer = primary.operator_client()?.unary(entity, method, &json!({ "ue_id": ue_id })).await?;
     let code = answer["enrolment_code"].as_str().context("an enrolment code was answered")?;
-    let client = primary.system.addresses.client.context("the primary listens for UEs")?;
+    let client = primary.client(Entity::ConfigurationManagement)?;
     Ok(BootstrapSource::Enrolment {
-        mc_system_id: primary.system.id.clone(),
+        mc_system_id: primary.id.clone(),
         configuration_management: client.to_string(),
         trust_bundle_pem: primary.certificates.authority_pem.clone(),
         enrolment_code: SecretString::from(code),
@@ -61,7 +63,10 @@ pub async fn enrol(primary: &DevSystem, ue_id: &str) -> Result<BootstrapSource> 
 ///
 /// # Errors
 /// Where the primary refuses or does not answer.
-pub async fn logged_in(primary: &DevSystem, subscriber: &DemoSubscriber) -> Result<McServiceUe> {
+pub async fn logged_in(
+    primary: &impl AsRef<Reach>,
+    subscriber: &DemoSubscriber,
+) -> Result<McServiceUe> {
     let mut ue = McServiceUe::switch_on(settings(subscriber, None))?;
     ue.bootstrap(enrol(primary, &ue_id(subscriber.name)).await?).await?;
     ue.authenticate(credentials(subscriber.name)?).await?;

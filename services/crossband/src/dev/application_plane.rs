@@ -5,12 +5,11 @@
 
 use anyhow::{Context, Result};
 use mcx_federation::access_token::Scope;
-use mcx_types::McSystemId;
+use mcx_types::{Entity, McSystemId};
 use serde_json::{Value, json};
 
-use super::{DevSystem, Federation, PARTNER, PRIMARY};
-use crate::admin::{Applied, Catalogue, Connection, Manifest, OperatorClient, apply};
-use crate::config::{EndpointConfig, EndpointsConfig};
+use super::{PARTNER, PRIMARY, Reach, Scenario};
+use crate::admin::{Applied, Catalogue, Manifest, OperatorClient, apply};
 
 /// The OAuth client that UEs are, at both systems.
 pub const OAUTH_CLIENT: &str = "crossband-ue";
@@ -62,19 +61,17 @@ pub fn mc_id(user: &str, system: &str) -> String {
 ///
 /// # Errors
 /// Where the operator's certificate cannot be used.
-pub fn operator_client(system: &DevSystem) -> Result<OperatorClient> {
-    let first = *mcx_types::Entity::ALL.iter().min().context("there are entities")?;
-    let at = EndpointConfig { addresses: vec![system.system.addresses.grpc.into()], identity: first };
-    Ok(OperatorClient::new(Connection::new(&system.certificates.directory, EndpointsConfig::all_at(&at))?))
+pub fn operator_client(system: &impl AsRef<Reach>) -> Result<OperatorClient> {
+    system.as_ref().operator_client()
 }
 
 /// Applies everything to both systems.
 ///
 /// # Errors
 /// Where a system refuses or does not answer.
-pub(super) async fn provision(federation: &Federation) -> Result<()> {
+pub(super) async fn provision(scenario: &Scenario) -> Result<()> {
     let catalogue = Catalogue::load()?;
-    let (primary, partner) = (&federation.primary, &federation.partner);
+    let (primary, partner) = (&scenario.primary, &scenario.partner);
     trust_each_other(&catalogue, primary, partner).await?;
     apply_all(&catalogue, primary, primary_manifests(primary)?).await?;
     apply_all(&catalogue, partner, partner_manifests(partner)?).await?;
@@ -83,25 +80,25 @@ pub(super) async fn provision(federation: &Federation) -> Result<()> {
     add_members(&catalogue, partner, INCIDENT_GROUP, &[DISPATCHER], PARTNER).await
 }
 
-async fn apply_all(catalogue: &Catalogue, system: &DevSystem, manifests: Vec<Value>) -> Result<Vec<Applied>> {
+async fn apply_all(catalogue: &Catalogue, system: &Reach, manifests: Vec<Value>) -> Result<Vec<Applied>> {
     let client = operator_client(system)?;
     let mut applied = Vec::new();
     for manifest in Manifest::read_all(Value::Array(manifests))? {
         let done = apply(&client, catalogue, &manifest, false).await;
-        applied.push(done.with_context(|| format!("{} at {}", manifest.kind, system.system.id))?);
+        applied.push(done.with_context(|| format!("{} at {}", manifest.kind, system.id))?);
     }
     Ok(applied)
 }
 
 /// Each system gets the keys with which the other one signs security tokens: the out-of-band step of TS 33.180 5.1.4.2.
-async fn trust_each_other(catalogue: &Catalogue, one: &DevSystem, other: &DevSystem) -> Result<()> {
+async fn trust_each_other(catalogue: &Catalogue, one: &Reach, other: &Reach) -> Result<()> {
     for (own, peer) in [(one, other), (other, one)] {
         let (entity, method) = catalogue.method("SigningKeyService/GetJsonWebKeySet")?;
         let keys = operator_client(peer)?.unary(entity, method, &json!({})).await?;
         let trust = json!({
             "kind": "partner-trust",
             "partner_trust": {
-                "mc_system_id": peer.system.id.as_str(),
+                "mc_system_id": peer.id.as_str(),
                 "issuer": keys["issuer"],
                 "keys": keys["keys"],
                 "allowed_scopes": user_scopes(),
@@ -114,7 +111,7 @@ async fn trust_each_other(catalogue: &Catalogue, one: &DevSystem, other: &DevSys
 
 async fn add_members(
     catalogue: &Catalogue,
-    system: &DevSystem,
+    system: &Reach,
     group: &str,
     users: &[&str],
     of: &str,
@@ -135,8 +132,8 @@ fn user_scopes() -> Vec<&'static str> {
 }
 
 /// What both systems need, whoever their users are.
-fn of_any_system(system: &DevSystem) -> Result<Vec<Value>> {
-    let id = &system.system.id;
+fn of_any_system(system: &Reach) -> Result<Vec<Value>> {
+    let id = &system.id;
     let scopes = user_scopes();
     let mut manifests = vec![
         json!({
@@ -171,12 +168,10 @@ fn of_any_system(system: &DevSystem) -> Result<Vec<Value>> {
     Ok(manifests)
 }
 
-fn initial_ue_configuration(system: &DevSystem) -> Result<Value> {
-    let id = &system.system.id;
-    let addresses = system.system.addresses;
-    let client = addresses.client.context("the system listens for UEs")?.to_string();
-    let sip = addresses.sip_udp.context("the SIP core listens on UDP")?.to_string();
-    let issuer = system.system.issuer.as_deref().context("identity management runs here")?;
+fn initial_ue_configuration(system: &Reach) -> Result<Value> {
+    let id = &system.id;
+    let client = |entity| anyhow::Ok(system.client(entity)?.to_string());
+    let issuer = &system.issuer;
     let apn =
         |name: &str| json!({ "access_point_name": format!("{name}.{id}"), "ip_version": "IP_VERSION_IPV4" });
     Ok(json!({
@@ -188,15 +183,15 @@ fn initial_ue_configuration(system: &DevSystem) -> Result<Value> {
             "mc_identity_management_service": apn("idms"),
         }],
         "servers": {
-            "sip_core": [{ "transport": "SIP_TRANSPORT_UDP", "address": sip }],
+            "sip_core": [{ "transport": system.sip.transport, "address": system.sip.address.to_string() }],
             "sip_realm": id.as_str(),
             "identity_management_issuer": issuer,
             "identity_management_token_endpoint": format!("{issuer}/token"),
             "oauth_client_id": OAUTH_CLIENT,
-            "configuration_management": client,
-            "group_management": client,
-            "functional_alias_management": client,
-            "mc_service": client,
+            "configuration_management": client(Entity::ConfigurationManagement)?,
+            "group_management": client(Entity::GroupManagement)?,
+            "functional_alias_management": client(Entity::FunctionalAliasManagement)?,
+            "mc_service": client(Entity::McService)?,
         },
         "trust_bundle_pem": system.certificates.authority_pem,
     }))
@@ -252,7 +247,7 @@ fn group(id: &str, name: &str) -> Value {
     })
 }
 
-fn primary_manifests(system: &DevSystem) -> Result<Vec<Value>> {
+fn primary_manifests(system: &Reach) -> Result<Vec<Value>> {
     let mut manifests = of_any_system(system)?;
     manifests.push(group(CREW_GROUP, "Crew 7"));
     manifests.push(group(HOME_GROUP, "Station 1"));
@@ -312,7 +307,7 @@ fn migration_profile(user: &str, service: &str) -> Value {
     })
 }
 
-fn partner_manifests(system: &DevSystem) -> Result<Vec<Value>> {
+fn partner_manifests(system: &Reach) -> Result<Vec<Value>> {
     let mut manifests = of_any_system(system)?;
     manifests.push(group(INCIDENT_GROUP, "Incident ground"));
     manifests.push(json!({

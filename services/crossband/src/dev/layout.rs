@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mcx_store::sealing::create_key_file;
@@ -170,6 +171,8 @@ pub(super) fn config(
     config.sip_core.udp_address = Some(local(ports.sip));
     config.sip_core.tcp_address = Some(local(ports.sip));
     config.sip_core.tls_address = Some(local(ports.sip_tls));
+    // After a start at other ports alice's access information is soon right again.
+    config.migration_management.provisioning.ue_configuration_interval = Duration::from_millis(500);
     // A demonstration asks for more vectors in a minute than a user does; it is the primary that counts them.
     config.migration_management.default_limits.requests_per_user_per_minute = 600;
     Ok(config)

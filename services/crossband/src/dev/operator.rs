@@ -1,6 +1,5 @@
 //! An operator of an MC system: the clients of the provisioning rpcs, on one channel that shows the operator's certificate.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -11,12 +10,13 @@ use mcx_proto::migration::v1::binding_service_client::BindingServiceClient;
 use mcx_proto::migration::v1::permit_service_client::PermitServiceClient;
 use mcx_proto::sipcore::v1::registration_service_client::RegistrationServiceClient;
 use mcx_runtime::client::Outgoing;
-use mcx_types::{Entity, McSystemId, SpiffeId, SystemClock};
+use mcx_types::{Entity, SpiffeId, SystemClock};
 use sip_database::client::SubscriberClient;
 use tonic::transport::Channel;
 
-use crate::certificates::{Certificates, OPERATOR};
-use crate::config::identity_files;
+use super::Reach;
+use crate::certificates::OPERATOR;
+use crate::config::{EndpointConfig, identity_files};
 
 /// An operator's clients. Each is cheap to clone.
 #[derive(Clone)]
@@ -36,24 +36,34 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// The operator of a system whose entities all listen at one address, with the certificate in `certificates`.
+    /// The operator of a system. Entities behind one listener share a channel.
     ///
     /// # Errors
     /// Where the certificate cannot be used.
-    pub fn connect(system: &McSystemId, certificates: &Certificates, grpc: SocketAddr) -> Result<Self> {
-        let identity = OwnIdentity::load(&identity_files(&certificates.directory, OPERATOR))?;
+    pub(super) fn connect(system: &Reach) -> Result<Self> {
+        let identity = OwnIdentity::load(&identity_files(&system.certificates.directory, OPERATOR))?;
         let bundles = TrustBundles::new(identity.clone());
         let dialer = Dialer::new(identity, bundles, ChannelSettings::default(), Arc::new(SystemClock));
-        let listening_as = SpiffeId::entity(system.clone(), Entity::MigrationManagement);
-        let channel = dialer.channel(listening_as, vec![grpc.into()])?;
-        let outgoing = || Outgoing::new(channel.clone());
+        let mut channels: Vec<(&EndpointConfig, Channel)> = Vec::new();
+        let mut channel = |entity: Entity| {
+            let endpoint = system.endpoints.of(entity);
+            if let Some((_, known)) = channels.iter().find(|(at, _)| *at == endpoint) {
+                return anyhow::Ok(known.clone());
+            }
+            let expected = SpiffeId::entity(system.id.clone(), endpoint.identity);
+            let channel = dialer.channel(expected, endpoint.addresses.clone())?;
+            channels.push((endpoint, channel.clone()));
+            Ok(channel)
+        };
+        let migration_management = channel(Entity::MigrationManagement)?;
+        let outgoing = || Outgoing::new(migration_management.clone());
         Ok(Self {
-            subscribers: SubscriberClient::new(channel.clone()),
+            subscribers: SubscriberClient::new(channel(Entity::SipDatabase)?),
             agreements: AgreementServiceClient::new(outgoing()),
             bindings: BindingServiceClient::new(outgoing()),
             permits: PermitServiceClient::new(outgoing()),
             audit: AuditServiceClient::new(outgoing()),
-            registrations: RegistrationServiceClient::new(outgoing()),
+            registrations: RegistrationServiceClient::new(Outgoing::new(channel(Entity::SipCore)?)),
         })
     }
 }

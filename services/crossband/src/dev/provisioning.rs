@@ -4,44 +4,59 @@
 use anyhow::{Context, Result, ensure};
 use mcx_proto::migration::v1 as proto;
 use mcx_runtime::error::decode_status;
+use mcx_types::Entity;
 use sip_database::client::NewSubscriber;
 use tonic::Code;
 
-use super::{DevSystem, Federation};
+use super::{Reach, Scenario};
 
 /// Makes agreements, subscribers, permits and bindings what the demonstration needs.
 ///
 /// # Errors
 /// Where a system does not answer or refuses.
-pub(super) async fn provision(federation: &Federation) -> Result<()> {
-    agree(&federation.primary, &federation.partner).await?;
-    agree(&federation.partner, &federation.primary).await?;
-    subscribers(federation).await?;
-    permits(federation).await?;
-    bindings(federation).await
+pub(super) async fn provision(scenario: &Scenario) -> Result<()> {
+    agree(&scenario.primary, &scenario.partner).await?;
+    agree(&scenario.partner, &scenario.primary).await?;
+    subscribers(scenario).await?;
+    permits(scenario).await?;
+    bindings(scenario).await
 }
 
-/// `own` agrees with `other`: it learns where its peer listener is and which authority vouches for it.
-async fn agree(own: &DevSystem, other: &DevSystem) -> Result<()> {
-    let peer = other.system.addresses.peer.context("migration management listens for partners")?;
+/// `own` agrees with `other`: it learns where its entities listen for partners and which authority vouches for them.
+async fn agree(own: &Reach, other: &Reach) -> Result<()> {
+    let migration_management = other
+        .peers
+        .get(&Entity::MigrationManagement)
+        .context("migration management listens for partners")?;
+    // An agreement need not name what is reached at the same place.
+    let elsewhere = other.peers.iter().filter(|(_, listener)| *listener != migration_management);
     let wanted = proto::Agreement {
-        partner_mc_system_id: other.system.id.to_string(),
-        peer_endpoints: vec![peer.to_string()],
+        partner_mc_system_id: other.id.to_string(),
+        peer_endpoints: vec![migration_management.address.to_string()],
+        peer_services: elsewhere
+            .map(|(entity, listener)| proto::PeerService {
+                entity: entity.to_string(),
+                endpoints: vec![listener.address.to_string()],
+                presented_entity: listener.shows.to_string(),
+            })
+            .collect(),
         trust_bundle_pem: other.certificates.authority_pem.clone(),
         state: proto::AgreementState::Active.into(),
         partner_may_ask: vec![proto::PartnerCapability::SipAuthenticationInformation.into()],
         ..Default::default()
     };
-    let mut client = own.operator.agreements.clone();
+    let mut client = own.operator()?.agreements;
     let key = proto::GetAgreementRequest { partner_mc_system_id: wanted.partner_mc_system_id.clone() };
     match client.get_agreement(key).await {
         Ok(present) => {
             let present = present.into_inner().agreement.context("an agreement was answered")?;
             let is_current = present.peer_endpoints == wanted.peer_endpoints
+                && present.peer_services == wanted.peer_services
                 && present.trust_bundle_pem == wanted.trust_bundle_pem;
             if !is_current {
                 let agreement = proto::Agreement {
                     peer_endpoints: wanted.peer_endpoints,
+                    peer_services: wanted.peer_services,
                     trust_bundle_pem: wanted.trust_bundle_pem,
                     ..present
                 };
@@ -66,8 +81,8 @@ async fn agree(own: &DevSystem, other: &DevSystem) -> Result<()> {
     Ok(())
 }
 
-async fn subscribers(federation: &Federation) -> Result<()> {
-    let subscribers = federation.subscribers.iter().map(|subscriber| NewSubscriber {
+async fn subscribers(scenario: &Scenario) -> Result<()> {
+    let subscribers = scenario.subscribers.iter().map(|subscriber| NewSubscriber {
         amf: subscriber.amf,
         ..NewSubscriber::with_operator_key(
             subscriber.identities.clone(),
@@ -76,42 +91,42 @@ async fn subscribers(federation: &Federation) -> Result<()> {
         )
     });
     let subscribers: Vec<NewSubscriber> = subscribers.collect();
-    let outcome = federation.primary.operator.subscribers.import(subscribers).await?;
+    let outcome = scenario.primary.operator()?.subscribers.import(subscribers).await?;
     ensure!(outcome.refused_count == 0, "subscribers were refused: {:?}", outcome.refusals);
     Ok(())
 }
 
-async fn permits(federation: &Federation) -> Result<()> {
-    let items: Vec<_> = federation
+async fn permits(scenario: &Scenario) -> Result<()> {
+    let items: Vec<_> = scenario
         .by_hand()
         .map(|subscriber| proto::ImportPermitsRequest {
             permit: Some(proto::MigrationPermit {
                 primary_impi: subscriber.identities.impi.to_string(),
-                partner_mc_system_id: federation.partner.system.id.to_string(),
+                partner_mc_system_id: scenario.partner.id.to_string(),
                 partner_identities: Some(subscriber.partner.identities.clone().into()),
                 ..Default::default()
             }),
         })
         .collect();
-    let mut client = federation.primary.operator.permits.clone();
+    let mut client = scenario.primary.operator()?.permits;
     let outcome = client.import_permits(futures::stream::iter(items)).await?.into_inner();
     ensure!(outcome.refused_count == 0, "permits were refused: {:?}", outcome.refusals);
     Ok(())
 }
 
-async fn bindings(federation: &Federation) -> Result<()> {
-    let items: Vec<_> = federation
+async fn bindings(scenario: &Scenario) -> Result<()> {
+    let items: Vec<_> = scenario
         .by_hand()
         .map(|subscriber| proto::ImportBindingsRequest {
             binding: Some(proto::Binding {
                 partner_identities: Some(subscriber.partner.identities.clone().into()),
                 primary_identities: Some(subscriber.identities.clone().into()),
-                primary_mc_system_id: federation.primary.system.id.to_string(),
+                primary_mc_system_id: scenario.primary.id.to_string(),
                 ..Default::default()
             }),
         })
         .collect();
-    let mut client = federation.partner.operator.bindings.clone();
+    let mut client = scenario.partner.operator()?.bindings;
     let outcome = client.import_bindings(futures::stream::iter(items)).await?.into_inner();
     ensure!(outcome.refused_count == 0, "bindings were refused: {:?}", outcome.refusals);
     Ok(())

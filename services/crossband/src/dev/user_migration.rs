@@ -1,11 +1,13 @@
 //! Lets demo users migrate as operators do: requested at the primary, accepted at the partner, put in place by both (TS 23.280 10.17.5).
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use mcx_types::SipIdentities;
 use serde_json::{Value, json};
 
-use super::application_plane::{mc_id, operator_client};
-use super::{Federation, PARTNER, PRIMARY};
+use super::application_plane::mc_id;
+use super::{PARTNER, PRIMARY, Reach, Scenario};
 use crate::admin::Catalogue;
 
 /// Requests the migration of demo users at the primary, accepts them at the partner, and waits until everything is in place. Users who
@@ -13,8 +15,8 @@ use crate::admin::Catalogue;
 ///
 /// # Errors
 /// Where a system refuses or does not answer, or a user was refused or revoked before.
-pub async fn let_migrate(federation: &Federation, names: &[&str]) -> Result<()> {
-    let known = listed(federation, PRIMARY).await?;
+pub(super) async fn let_migrate(scenario: &Scenario, names: &[&str]) -> Result<()> {
+    let known = listed(&scenario.primary).await?;
     let is_known = |name: &&&str| {
         known
             .iter()
@@ -27,7 +29,7 @@ pub async fn let_migrate(federation: &Federation, names: &[&str]) -> Result<()> 
     let users = wanted
         .iter()
         .map(|name| {
-            let identities = &federation.subscriber(name)?.identities;
+            let identities = &scenario.subscriber(name)?.identities;
             let impus: Vec<&str> = identities.impus.iter().map(|impu| impu.as_str()).collect();
             Ok(json!({
                 "mc_id": mc_id(name, PRIMARY),
@@ -37,22 +39,22 @@ pub async fn let_migrate(federation: &Federation, names: &[&str]) -> Result<()> 
         })
         .collect::<Result<Vec<Value>>>()?;
     let catalogue = Catalogue::load()?;
-    let primary = operator_client(&federation.primary)?;
+    let primary = scenario.primary.operator_client()?;
     let (entity, method) = catalogue.method("UserMigrationService/RequestUserMigration")?;
     let request = json!({ "partner_mc_system_id": PARTNER, "users": users });
     let requested = primary.unary(entity, method, &request).await?;
     let id = &requested["user_migration_request_id"];
-    accept(federation, &catalogue, id, wanted.len()).await?;
-    let settled = in_force(federation, id.as_str().context("the request has an identifier")?).await?;
+    accept(scenario, &catalogue, id, wanted.len()).await?;
+    let settled = in_force(scenario, id.as_str().context("the request has an identifier")?).await?;
     ensure!(settled == wanted.len() as u64, "{settled} of {} users may migrate", wanted.len());
     Ok(())
 }
 
 /// Accepts all users of a request at the partner, as they arrive there.
-async fn accept(federation: &Federation, catalogue: &Catalogue, id: &Value, count: usize) -> Result<()> {
-    let partner = operator_client(&federation.partner)?;
+async fn accept(scenario: &Scenario, catalogue: &Catalogue, id: &Value, count: usize) -> Result<()> {
+    let partner = scenario.partner.operator_client()?;
     let (entity, watch) = catalogue.method("UserMigrationService/WatchUserMigrationRequest")?;
-    arrived(federation, id, count).await?;
+    arrived(scenario, id, count).await?;
     let (_, method) = catalogue.method("UserMigrationService/AcceptUserMigrations")?;
     let selection = json!({ "selection": { "user_migration_request_id": id } });
     let accepted = partner.unary(entity, method, &selection).await?;
@@ -67,9 +69,9 @@ async fn accept(federation: &Federation, catalogue: &Catalogue, id: &Value, coun
 }
 
 /// Waits until the users of a request have been offered to the partner: the primary says so.
-async fn arrived(federation: &Federation, id: &Value, count: usize) -> Result<()> {
+async fn arrived(scenario: &Scenario, id: &Value, count: usize) -> Result<()> {
     let catalogue = Catalogue::load()?;
-    let primary = operator_client(&federation.primary)?;
+    let primary = scenario.primary.operator_client()?;
     let (entity, method) = catalogue.method("UserMigrationService/WatchUserMigrationRequest")?;
     let is_waited_for = |answer: Value| {
         let counts = answer["counts"].as_array().cloned().unwrap_or_default();
@@ -84,9 +86,9 @@ async fn arrived(federation: &Federation, id: &Value, count: usize) -> Result<()
 ///
 /// # Errors
 /// Where the primary does not answer.
-pub async fn in_force(federation: &Federation, id: &str) -> Result<u64> {
+async fn in_force(scenario: &Scenario, id: &str) -> Result<u64> {
     let catalogue = Catalogue::load()?;
-    let primary = operator_client(&federation.primary)?;
+    let primary = scenario.primary.operator_client()?;
     let (entity, method) = catalogue.method("UserMigrationService/WatchUserMigrationRequest")?;
     let mut count = 0;
     let each = |answer: Value| {
@@ -104,10 +106,10 @@ pub async fn in_force(federation: &Federation, id: &str) -> Result<u64> {
 }
 
 /// The demo users whom the partner has accepted, with the identities that it allotted to them.
-pub(super) async fn allotted(federation: &Federation) -> Result<Vec<(&'static str, SipIdentities)>> {
+pub(super) async fn allotted(scenario: &Scenario) -> Result<Vec<(&'static str, SipIdentities)>> {
     let mut found = Vec::new();
-    for migration in listed(federation, PRIMARY).await?.iter().filter(|migration| goes_on(migration)) {
-        let subscriber = federation
+    for migration in listed(&scenario.primary).await?.iter().filter(|migration| goes_on(migration)) {
+        let subscriber = scenario
             .subscribers
             .iter()
             .find(|subscriber| migration["mc_id"] == mc_id(subscriber.name, PRIMARY).as_str());
@@ -122,12 +124,41 @@ pub(super) async fn allotted(federation: &Federation) -> Result<Vec<(&'static st
     Ok(found)
 }
 
-/// The user migrations of a system.
-async fn listed(federation: &Federation, system: &str) -> Result<Vec<Value>> {
+/// How often is looked whether the primary knows already how the partner is reached.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits until the primary knows for every user how the partner is reached now. After a start at other addresses the partner tells it by
+/// itself, at an interval; there is no event to wait for.
+pub(super) async fn wait_for_current_access_information(scenario: &Scenario) -> Result<()> {
     let catalogue = Catalogue::load()?;
-    let system = if system == PRIMARY { &federation.primary } else { &federation.partner };
+    let (entity, method) = catalogue.method("InitialUeConfigurationService/GetInitialUeConfiguration")?;
+    let partner = scenario.partner.operator_client()?.unary(entity, method, &json!({})).await?;
+    let current = &partner["document"]["initial_ue_configuration"];
+    ensure!(current.is_object(), "the partner has no initial UE configuration: {partner}");
+    let (entity, method) = catalogue.method("UserMigrationService/GetUserMigration")?;
+    let primary = scenario.primary.operator_client()?;
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    for migration in listed(&scenario.primary).await?.iter().filter(|migration| goes_on(migration)) {
+        let request = json!({ "migration_id": migration["migration_id"] });
+        loop {
+            ticks.tick().await;
+            let answer = primary.unary(entity, method, &request).await?;
+            let migration = &answer["user_migration"];
+            let known = &migration["access_information"]["initial_ue_configuration"];
+            let is_in_force = migration["state"] == "USER_MIGRATION_STATE_IN_FORCE";
+            if !goes_on(migration) || (is_in_force && known == current) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The user migrations of a system.
+async fn listed(system: &Reach) -> Result<Vec<Value>> {
+    let catalogue = Catalogue::load()?;
     let (entity, method) = catalogue.method("UserMigrationService/ListUserMigrations")?;
-    Ok(operator_client(system)?.list(entity, method, &serde_json::Map::new(), usize::MAX).await?)
+    Ok(system.operator_client()?.list(entity, method, &serde_json::Map::new(), usize::MAX).await?)
 }
 
 /// Whether a migration is neither refused nor revoked.
