@@ -63,10 +63,7 @@ pub async fn enrol(primary: &impl AsRef<Reach>, ue_id: &str) -> Result<Bootstrap
 ///
 /// # Errors
 /// Where the primary refuses or does not answer.
-pub async fn logged_in(
-    primary: &impl AsRef<Reach>,
-    subscriber: &DemoSubscriber,
-) -> Result<McServiceUe> {
+pub async fn logged_in(primary: &impl AsRef<Reach>, subscriber: &DemoSubscriber) -> Result<McServiceUe> {
     let mut ue = McServiceUe::switch_on(settings(subscriber, None))?;
     ue.bootstrap(enrol(primary, &ue_id(subscriber.name)).await?).await?;
     ue.authenticate(credentials(subscriber.name)?).await?;

@@ -45,8 +45,7 @@ fn circle((latitude, longitude): (f64, f64), radius_metres: u32) -> Value {
 }
 
 fn polygon(corners: &[(f64, f64)]) -> Value {
-    let corner =
-        |(latitude, longitude): &(f64, f64)| json!({ "latitude_degrees": latitude, "longitude_degrees": longitude });
+    let corner = |(latitude, longitude): &(f64, f64)| json!({ "latitude_degrees": latitude, "longitude_degrees": longitude });
     json!({ "polygon": { "corners": corners.iter().map(corner).collect::<Vec<_>>() } })
 }
 
@@ -80,9 +79,10 @@ async fn position_rule_that_is_written_while_the_ue_is_on_takes_it_to_the_partne
     loop {
         if let News::Document(DocumentChange::Put(Document::UserProfile(profile))) =
             watch.next().await.unwrap()
-            && profile.migration_targets.iter().any(|target| {
-                target.selection.as_ref().is_some_and(|selection| !selection.areas.is_empty())
-            })
+            && profile
+                .migration_targets
+                .iter()
+                .any(|target| target.selection.as_ref().is_some_and(|selection| !selection.areas.is_empty()))
         {
             break;
         }

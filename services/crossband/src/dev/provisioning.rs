@@ -24,10 +24,8 @@ pub(super) async fn provision(scenario: &Scenario) -> Result<()> {
 
 /// `own` agrees with `other`: it learns where its entities listen for partners and which authority vouches for them.
 async fn agree(own: &Reach, other: &Reach) -> Result<()> {
-    let migration_management = other
-        .peers
-        .get(&Entity::MigrationManagement)
-        .context("migration management listens for partners")?;
+    let migration_management =
+        other.peers.get(&Entity::MigrationManagement).context("migration management listens for partners")?;
     // An agreement need not name what is reached at the same place.
     let elsewhere = other.peers.iter().filter(|(_, listener)| *listener != migration_management);
     let wanted = proto::Agreement {

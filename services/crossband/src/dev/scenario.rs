@@ -23,11 +23,7 @@ impl Scenario {
     ///
     /// # Errors
     /// Never, unless a constant of the demonstration is wrong.
-    pub fn new(
-        primary: Reach,
-        partner: Reach,
-        provisioned_by_hand: &'static [&'static str],
-    ) -> Result<Self> {
+    pub fn new(primary: Reach, partner: Reach, provisioned_by_hand: &'static [&'static str]) -> Result<Self> {
         Ok(Self { primary, partner, subscribers: demo_subscribers()?, provisioned_by_hand })
     }
 

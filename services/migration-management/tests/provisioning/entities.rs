@@ -141,9 +141,8 @@ impl Entities {
     /// Completes when the access information of so many users, and no others, says that their partner's MC service server is there.
     pub(crate) async fn told_address(&self, address: &str, users: usize) {
         let mut told = self.told_addresses.subscribe();
-        let are_told = |told: &BTreeMap<Uuid, String>| {
-            told.len() == users && told.values().all(|told| told == address)
-        };
+        let are_told =
+            |told: &BTreeMap<Uuid, String>| told.len() == users && told.values().all(|told| told == address);
         told.wait_for(are_told).await.unwrap();
     }
 
@@ -275,8 +274,7 @@ impl Configuration for Entities {
     }
 
     async fn put_migration_targets(&self, targets: &[MigrationTarget]) -> Result<(), Error> {
-        let put =
-            self.put(Entity::ConfigurationManagement, Place::MigrationTargets, &users(targets)).await;
+        let put = self.put(Entity::ConfigurationManagement, Place::MigrationTargets, &users(targets)).await;
         if put.is_ok() {
             self.told_addresses.send_modify(|told| told.extend(targets.iter().map(address)));
         }
