@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 
 const REALM: &str = "visitors.bravo.example";
 
@@ -232,4 +233,45 @@ async fn a_right_answer_that_is_refused_says_so() {
         }
     });
     assert!(matches!(result, Err(SignallingError::ResponseRefused)));
+}
+
+/// Takes one registration on a new connection, and closes it then.
+async fn register_over_tcp(listener: &TcpListener, sequence: u64) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    for status in [401, 200] {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            bytes.push(stream.read_u8().await.unwrap());
+        }
+        let Ok(Message::Request(request)) = Message::parse(&bytes.into(), &MessageLimits::default()) else {
+            panic!("no request");
+        };
+        let contact = format!("{};expires=600", request.header(Name::CONTACT).unwrap());
+        let challenge = challenge(sequence).to_string();
+        let response = ResponseBuilder::new(&request.mandatory, status, "t");
+        let response = match status {
+            401 => response.header("WWW-Authenticate", &challenge),
+            _ => response.header("Contact", &contact),
+        };
+        stream.write_all(&response.finish()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sip_core_that_has_closed_the_connection_meanwhile_is_connected_to_anew() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = SignallingSettings::new(
+        format!("alice@{REALM}").parse().unwrap(),
+        format!("sip:alice@{REALM}").parse().unwrap(),
+        listener.local_addr().unwrap(),
+        SignallingTransport::Tcp,
+    );
+    let mut agent = SignallingUserAgent::connect(settings, isim(), randomness()).await.unwrap();
+    for sequence in [5, 6] {
+        let (registered, ()) = tokio::join!(agent.register(), register_over_tcp(&listener, sequence));
+        assert_eq!(registered.unwrap().challenges_answered, 1);
+    }
+    drop(listener);
+    let refused = agent.register().await;
+    assert!(matches!(refused, Err(SignallingError::Connection(_))), "{refused:?}");
 }

@@ -26,6 +26,8 @@ pub struct SignallingUserAgent {
     settings: SignallingSettings,
     isim: Isim,
     connection: Connection,
+    /// Something was sent on it, or it could not be opened anew.
+    is_connection_used: bool,
     randomness: Randomness,
     observer: Option<Observer>,
     keeper: Option<SequenceKeeper>,
@@ -83,6 +85,7 @@ impl SignallingUserAgent {
             settings,
             isim,
             connection,
+            is_connection_used: false,
             randomness,
             observer: None,
             keeper: None,
@@ -138,8 +141,16 @@ impl SignallingUserAgent {
     async fn run(&mut self, mut ask: Ask) -> Result<SignallingRegistration, SignallingError> {
         let mut answer = Answer::None;
         let (mut answered, mut resynchronised) = (0, false);
+        // A SIP core that was away since has closed the connection from before, which is seen only when it is used.
+        let mut may_be_closed = self.is_connection_used;
         for _ in 0..MAXIMUM_ROUNDS {
-            let (label, response) = self.exchange(ask, &answer).await?;
+            let (label, response) = match self.exchange(ask, &answer).await {
+                Err(SignallingError::Connection(_)) if std::mem::take(&mut may_be_closed) => {
+                    self.exchange(ask, &answer).await?
+                }
+                exchanged => exchanged?,
+            };
+            may_be_closed = false;
             tracing::debug!(label, status = response.status, "signalling exchange");
             match response.status {
                 200 => {
@@ -250,6 +261,7 @@ impl SignallingUserAgent {
             }
         };
         let deadline = self.settings.response_deadline;
+        self.is_connection_used = true;
         let exchanged = self.connection.exchange(&request, &branch, deadline, retransmitted).await;
         if let Err(SignallingError::Connection(_)) = &exchanged {
             // The next request may find a SIP core that came back.
