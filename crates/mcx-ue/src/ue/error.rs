@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+use mcx_proto::mcservice::v1::DecisionRule;
 use mcx_types::{McService, McSystemId};
 
 use super::settings::BearerFailure;
@@ -81,6 +82,14 @@ pub enum UeError {
     /// The user is authorized for the MC service neither at home nor in a partner.
     #[error("the user is not authorized for {0}")]
     NotAuthorized(McService),
+    /// Whether the user may be affiliated could not be asked: whoever has to say so is away.
+    #[error("{mc_system_id} could not affiliate the user to {}", undecided(.groups))]
+    AffiliationUndecided {
+        /// The MC system that serves her.
+        mc_system_id: McSystemId,
+        /// The groups, each with the rule that says who is away.
+        groups: Vec<(String, DecisionRule)>,
+    },
     /// What is stored cannot be read or written.
     #[error("{}: {source}", .path.display())]
     Storage {
@@ -100,6 +109,11 @@ fn listed(services: &BTreeSet<McService>) -> String {
     if names.is_empty() { "any mc service".to_owned() } else { names.join(", ") }
 }
 
+fn undecided(groups: &[(String, DecisionRule)]) -> String {
+    let name = |rule: &DecisionRule| rule.as_str_name().trim_start_matches("DECISION_RULE_");
+    groups.iter().map(|(group, rule)| format!("{group} ({})", name(rule))).collect::<Vec<_>>().join(", ")
+}
+
 impl UeError {
     /// What the error says about what the UE thought it had.
     #[must_use]
@@ -115,6 +129,7 @@ impl UeError {
                 ..
             }
             | Self::Bearers(_)
+            | Self::AffiliationUndecided { .. }
             | Self::Storage { .. } => FailureKind::Unreachable,
             Self::LoginRequired => FailureKind::UserNotAuthenticated,
             _ => FailureKind::Refused,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mcx_proto::mcservice::v1::DeaffiliationScope;
+use mcx_proto::mcservice::v1::{DeaffiliationScope, DecisionRule};
 use mcx_proto::types::v1::AccessInformation;
 use mcx_types::{McService, McServiceGroupId, McServiceId, SipIdentities, Violations};
 
@@ -149,9 +149,12 @@ impl McServiceUe {
         documents.user_profiles().any(|(of, at, _)| of == service && at == index)
     }
 
-    /// The server makes the implicit affiliations when it authorizes; those that it could not make then are asked for again.
+    /// The server makes the implicit affiliations when it authorizes; those that it could not make then are asked for again. A group to
+    /// which the user is refused is no obstacle, one of which nobody could be asked is: she would be at work without it.
     pub(super) async fn begin_operation(&mut self) -> Result<(), UeError> {
-        let mc_service = &self.system(Side::Partner)?.clients()?.mc_service;
+        let system = self.system(Side::Partner)?;
+        let mc_service = &system.clients()?.mc_service;
+        let mut undecided = Vec::new();
         for service in self.selected_services() {
             let Some(authorization) = mc_service.own_authorization(service).await? else {
                 // Ended meanwhile: the step before has to be done again.
@@ -169,11 +172,18 @@ impl McServiceUe {
                 continue;
             }
             for outcome in mc_service.affiliate(service, &missing).await? {
+                let rule = outcome.rule();
                 let (group, affiliated) = (outcome.group_id, outcome.affiliated);
-                tracing::info!(%service, group, affiliated, rule = outcome.rule, "implicit affiliation");
+                tracing::info!(%service, group, affiliated, rule = rule.as_str_name(), "implicit affiliation");
+                if !affiliated && is_undecided(rule) {
+                    undecided.push((group, rule));
+                }
             }
         }
-        Ok(())
+        if undecided.is_empty() {
+            return Ok(());
+        }
+        Err(UeError::AffiliationUndecided { mc_system_id: system.id.clone(), groups: undecided })
     }
 
     fn implicit_groups(&self, service: McService, index: u32) -> Vec<McServiceGroupId> {
@@ -277,4 +287,9 @@ impl McServiceUe {
             }
         })
     }
+}
+
+/// Whether a rule says that somebody could not be asked, rather than what was decided.
+fn is_undecided(rule: DecisionRule) -> bool {
+    matches!(rule, DecisionRule::GroupManagementUnreachable | DecisionRule::HomeOfGroupUnreachable)
 }
