@@ -43,6 +43,9 @@ pub struct Evidence {
     pub partner_grouped: bool,
     /// The MC services authorized in the partner.
     pub migrated: BTreeSet<McService>,
+    /// The MC services for which the partner was asked to authorize the user, and what it said did not arrive: she may be served there.
+    #[serde(default)]
+    pub undecided: BTreeSet<McService>,
     /// Affiliated in the partner.
     pub operating: bool,
     /// On the way home.
@@ -104,6 +107,7 @@ impl Evidence {
         self.partner_profiled = false;
         self.partner_grouped = false;
         self.migrated.clear();
+        self.undecided.clear();
         self.operating = false;
         self.aliases_deactivated = false;
         self.deaffiliated = false;

@@ -212,6 +212,10 @@ impl StateMachine {
             Event::ReturnBegun => {
                 evidence.returning = true;
                 evidence.operating = false;
+                // Where the partner may serve her, the primary has to hear that she is at home.
+                for service in std::mem::take(&mut evidence.undecided) {
+                    evidence.authorized.remove(&service);
+                }
                 // The primary may have forgotten the UE while it was away.
                 evidence.primary_registered = false;
             }
@@ -301,6 +305,7 @@ fn done(evidence: &mut Evidence, step: Step) {
         Step::ObtainGroups => evidence.partner_grouped = true,
         Step::AuthorizeMigration(service) => {
             evidence.migrated.insert(service);
+            evidence.undecided.remove(&service);
             // From now on the primary has her served in the partner.
             evidence.authorized.remove(&service);
         }
@@ -319,7 +324,12 @@ fn done(evidence: &mut Evidence, step: Step) {
 /// A failure takes away what it refutes, and nothing else.
 fn failed(evidence: &mut Evidence, step: Step, failure: FailureKind) {
     match failure {
-        FailureKind::Unreachable | FailureKind::Refused => {}
+        FailureKind::Unreachable => {
+            if let Step::AuthorizeMigration(service) = step {
+                evidence.undecided.insert(service);
+            }
+        }
+        FailureKind::Refused => {}
         // The exchange for the security token shows the primary's token.
         FailureKind::UserNotAuthenticated if step == Step::AuthenticateAtPartner || !step.is_at_partner() => {
             evidence.primary_user_authenticated = false;

@@ -44,6 +44,25 @@ pub enum UeState {
 }
 
 impl UeState {
+    /// Every state, from the factory on.
+    pub const ALL: [Self; 15] = [
+        Self::FactoryNew,
+        Self::Bootstrapped,
+        Self::PrimaryUserAuthenticated,
+        Self::PrimaryConfigured,
+        Self::PrimaryAuthorized,
+        Self::PartnerSelected,
+        Self::PartnerBearers,
+        Self::PartnerUserAuthenticated,
+        Self::PartnerRegistered,
+        Self::PartnerUserAuthenticatedAndRegistered,
+        Self::PartnerProfiled,
+        Self::PartnerGrouped,
+        Self::Migrated,
+        Self::Serving,
+        Self::Returning,
+    ];
+
     /// The number of the state; none before the bootstrap.
     #[must_use]
     pub fn number(self) -> Option<u8> {

@@ -168,6 +168,22 @@ fn failure_leaves_a_state_from_which_the_step_can_be_tried_again() {
 }
 
 #[test]
+fn user_who_may_be_served_by_the_partner_tells_her_primary_that_she_is_home() {
+    let mut machine = at(UeState::PartnerGrouped);
+    let authorize = Step::AuthorizeMigration(McService::Ptt);
+    machine.apply(Event::Failed(authorize, FailureKind::Unreachable)).unwrap();
+    assert_eq!(machine.state(), UeState::PartnerGrouped);
+    let mut home = machine.clone();
+    home.apply(Event::ReturnBegun).unwrap();
+    let way = go(&mut home, Goal::Home, PartnerOrder::default(), &BOTH);
+    assert!(way.iter().any(|(step, _)| *step == Step::AuthorizeService(McService::Ptt)), "{way:?}");
+    assert_eq!(home, at(UeState::PrimaryAuthorized));
+    // Or it is tried again, and then it is known.
+    machine.apply(Event::Done(authorize)).unwrap();
+    assert!(machine.evidence().undecided.is_empty());
+}
+
+#[test]
 fn ejected_user_is_no_longer_served_for_that_mc_service() {
     let mut machine = at(UeState::Serving);
     machine.apply(Event::MigrationEnded(McService::Ptt)).unwrap();
