@@ -62,6 +62,7 @@ impl App {
             let lease = self.config.authorization_lease;
             let mut work = self.begin().await?;
             work.lock(Lock::User(&client.user)).await?;
+            self.come_home(&mut work, &client).await?;
             let authorization = Authorization {
                 client,
                 id: Uuid::now_v7(),
@@ -83,6 +84,15 @@ impl App {
         .await;
         count_outcome("service_authorization", &outcome, |authorized| authorized.authorization.rule);
         outcome
+    }
+
+    /// A client that is authorized at home is away no more, whether or not the partner could be told so before: it is asked to end what
+    /// it has of this client. What other clients of the user do elsewhere stays.
+    async fn come_home(&self, work: &mut Work, client: &Client) -> Result<(), Error> {
+        if let Some(mark) = served_by::of_client(&mut work.transaction, client).await? {
+            self.end_mark(work, &mark, EndReason::Left, Telling::Told).await?;
+        }
+        Ok(())
     }
 
     /// Writes the authorization of a client in the place of what it had; the user's lock is held.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mcx_proto::mcservice::v1 as proto;
 use mcx_runtime::procedure_step;
 use mcx_types::{Entity, McServiceId, McSystemId, ProfileIndex};
 use tracing::Instrument;
@@ -17,6 +18,8 @@ use crate::domain::{EndReason, Rule};
 use crate::error::Error;
 use crate::store::ended_migrations;
 use crate::store::locks::Lock;
+use crate::store::notices::{self, NoticeKind};
+use crate::wire;
 
 /// What a visitor asks for.
 #[derive(Debug)]
@@ -68,15 +71,24 @@ impl App {
         let index = effective.profile.index;
         let question =
             PrimaryQuestion { client: &client, visitor: &visitor, index, authorization_id, renewal: false };
-        let granted = self.ask_primary(&question).await?;
+        let notice = self.foresee_taking_back(&question).await?;
+        let granted = match self.ask_primary(&question).await {
+            Ok(granted) => granted,
+            Err(not_agreed) => {
+                self.settle_foreseen(notice, not_agreed.may_have_agreed).await;
+                return Err(not_agreed.error);
+            }
+        };
         let lease = granted.min(self.config.authorization_lease);
 
         let step = procedure_step!(
             "10.6.3", 6, self.own, Entity::McService => self.own, Entity::McService,
             "record the migrated user", client.user.id
         );
-        let authorization =
-            self.record_visitor(client, visitor, index, authorization_id, lease).instrument(step).await?;
+        let authorization = self
+            .record_visitor(client, visitor, index, (authorization_id, notice), lease)
+            .instrument(step)
+            .await?;
         let authorized = self.with_implicit_affiliations(authorization, &effective, lease).await;
         let step = procedure_step!(
             "10.6.3", 7, self.own, Entity::McService => self.own, Entity::McService,
@@ -93,7 +105,7 @@ impl App {
         client: Client,
         visitor: Visitor,
         profile_index: ProfileIndex,
-        id: Uuid,
+        (id, notice): (Uuid, Uuid),
         lease: Duration,
     ) -> Result<Authorization, Error> {
         let mut work = self.begin().await?;
@@ -124,24 +136,58 @@ impl App {
         };
         match begun {
             Ok(()) => {
+                if !notices::withdraw(&mut work.transaction, notice).await? {
+                    // It took so long that the primary was told otherwise.
+                    return Err(Error::StoreUnavailable);
+                }
                 self.commit(work).await?;
                 Ok(authorization)
             }
             Err(error) => {
                 drop(work);
                 if error.rule().is_some() {
-                    self.take_back(&authorization).await?;
+                    self.hasten(notice).await?;
                 }
                 Err(error)
             }
         }
     }
 
-    /// Tells the primary MC system that what it has just agreed to did not come about.
-    async fn take_back(&self, authorization: &Authorization) -> Result<(), Error> {
+    /// Leaves word for the primary MC system that what it is about to agree to did not come about: for the case that its answer is lost,
+    /// or this process is before it has recorded the visitor. Whoever records her withdraws it.
+    async fn foresee_taking_back(&self, question: &PrimaryQuestion<'_>) -> Result<Uuid, Error> {
+        let PrimaryQuestion { client, visitor, authorization_id, .. } = question;
+        let request = proto::FederationServiceDeauthorizeMigrationServiceRequest {
+            identity: Some(wire::migrated(&client.user, &visitor.primary_id, &client.user.id)),
+            client_instance: client.instance.to_string(),
+            reason: EndReason::Left.into(),
+            authorization_id: authorization_id.to_string(),
+        };
+        // Later than the primary may take to answer, and the database to record it.
+        let wait = self.config.partner_timeout * 2 + self.config.notice_backoff;
         let mut work = self.begin().await?;
-        self.tell_primary(&mut work, authorization, EndReason::Left).await?;
-        self.commit(work).await
+        let notice = work.notify_after(&visitor.primary, NoticeKind::Deauthorize, &request, wait).await?;
+        self.commit(work).await?;
+        Ok(notice)
+    }
+
+    /// The primary did not agree, as far as is known here. Only where it may have, there is something to tell it.
+    async fn settle_foreseen(&self, notice: Uuid, may_have_agreed: bool) {
+        let settled = if may_have_agreed {
+            self.hasten(notice).await
+        } else {
+            notices::remove(&self.database, notice).await.map_err(Into::into)
+        };
+        if let Err(error) = settled {
+            tracing::warn!(%error, "the primary mc system hears later that a visitor is not served");
+        }
+    }
+
+    /// Has a notice told now.
+    async fn hasten(&self, notice: Uuid) -> Result<(), Error> {
+        notices::postpone(&self.database, notice, self.clock.now()).await?;
+        self.notices_left.notify_one();
+        Ok(())
     }
 
     /// Asks again what a visitor's authorization was given for.

@@ -51,7 +51,7 @@ impl App {
     }
 
     /// Asks the primary MC system of a visitor to let her be served here (TS 23.280 10.6.3 steps 3 and 5); returns for how long it does.
-    pub(crate) async fn ask_primary(&self, question: &PrimaryQuestion<'_>) -> Result<Duration, Error> {
+    pub(crate) async fn ask_primary(&self, question: &PrimaryQuestion<'_>) -> Result<Duration, NotAgreed> {
         let PrimaryQuestion { client, visitor, index, authorization_id, renewal } = question;
         let primary = &visitor.primary;
         let identity = wire::migrated(&client.user, &visitor.primary_id, &client.user.id);
@@ -75,13 +75,51 @@ impl App {
             })
             .instrument(step)
             .await
-            .map_err(|error| of_primary(error, hop.clone()))?;
+            .map_err(|error| {
+                let was_asked = was_asked(&error);
+                let error = of_primary(error, hop.clone());
+                let is_away = matches!(error, Error::PrimarySystemUnreachable { .. });
+                NotAgreed { error, may_have_agreed: was_asked && is_away }
+            })?;
+        let invalid = |mismatch| NotAgreed {
+            error: Error::PartnerAnswerInvalid { hop: hop.clone(), mismatch },
+            may_have_agreed: true,
+        };
         if answer.identity.as_ref() != Some(&identity) {
-            return Err(Error::PartnerAnswerInvalid { hop, mismatch: "IDENTITY" });
+            return Err(invalid("IDENTITY"));
         }
         let lease = answer.lease.and_then(|lease| Duration::try_from(lease).ok());
         let lease = lease.filter(|lease| !lease.is_zero());
-        lease.ok_or(Error::PartnerAnswerInvalid { hop, mismatch: "LEASE" })
+        lease.ok_or_else(|| invalid("LEASE"))
+    }
+}
+
+/// A primary MC system has not agreed to serve its user here, as far as is known here.
+#[derive(Debug)]
+pub(crate) struct NotAgreed {
+    pub(crate) error: Error,
+    /// It was asked, and what it said did not arrive, or not as it was said.
+    pub(crate) may_have_agreed: bool,
+}
+
+impl From<Error> for NotAgreed {
+    fn from(error: Error) -> Self {
+        Self { error, may_have_agreed: false }
+    }
+}
+
+impl From<NotAgreed> for Error {
+    fn from(not_agreed: NotAgreed) -> Self {
+        not_agreed.error
+    }
+}
+
+/// Whether a request that failed may have reached the other MC system.
+fn was_asked(error: &PeerCallError) -> bool {
+    match error {
+        PeerCallError::BreakerOpen(_) => false,
+        PeerCallError::TimedOut => true,
+        PeerCallError::Status(status) => connect_failure(status).is_none(),
     }
 }
 

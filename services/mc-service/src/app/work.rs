@@ -1,6 +1,7 @@
 //! One transaction, with the changes that clients are told and the notices that other MC systems are told once it is committed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mcx_proto::mcservice::v1::WatchServiceStatusResponse;
 use mcx_proto::mcservice::v1::watch_service_status_response::Event;
@@ -9,6 +10,7 @@ use mcx_store::changes::{self, NewChange};
 use mcx_store::idempotency::{Claim, MutatingRequest};
 use mcx_types::{McSystemId, Timestamp};
 use prost::Message;
+use uuid::Uuid;
 
 use super::App;
 use crate::domain::user::User;
@@ -62,9 +64,22 @@ impl Work {
         kind: NoticeKind,
         request: &impl Message,
     ) -> Result<(), Error> {
-        notices::insert(&mut self.transaction, to, kind, request.encode_to_vec(), self.now).await?;
+        self.notify_after(to, kind, request, Duration::ZERO).await?;
         self.left_notices = true;
         Ok(())
+    }
+
+    /// The same once `wait` is over, unless it is withdrawn before; returns the notice.
+    pub(crate) async fn notify_after(
+        &mut self,
+        to: &McSystemId,
+        kind: NoticeKind,
+        request: &impl Message,
+        wait: Duration,
+    ) -> Result<Uuid, Error> {
+        let due = self.now.saturating_add(wait);
+        let content = request.encode_to_vec();
+        Ok(notices::insert(&mut self.transaction, to, kind, content, self.now, due).await?)
     }
 }
 

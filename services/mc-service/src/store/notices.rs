@@ -75,27 +75,40 @@ impl TryFrom<Row> for Notice {
     }
 }
 
-/// Leaves a notice to be told as soon as the transaction is committed.
+/// Leaves a notice to be told once the transaction is committed and it is due; returns its identifier.
 pub(crate) async fn insert(
     transaction: &mut Transaction,
     to: &McSystemId,
     kind: NoticeKind,
     content: Vec<u8>,
     now: Timestamp,
-) -> Result<(), StoreError> {
+    due: Timestamp,
+) -> Result<Uuid, StoreError> {
+    let id = Uuid::now_v7();
     transaction
         .statement(
             "INSERT INTO notice (notice_id, mc_system_id, kind, content, attempts, next_attempt_at, created_at) \
-             VALUES ($1, $2, $3, $4, 0, $5, $5)",
+             VALUES ($1, $2, $3, $4, 0, $5, $6)",
         )
-        .bind(Uuid::now_v7().to_string())
+        .bind(id.to_string())
         .bind(to.as_str())
         .bind(kind.as_str())
         .bind(content)
+        .bind(due.as_micros())
         .bind(now.as_micros())
         .execute()
-        .await
-        .map(drop)
+        .await?;
+    Ok(id)
+}
+
+/// Takes back a notice of which nobody has been told; says whether that was possible still.
+pub(crate) async fn withdraw(transaction: &mut Transaction, id: Uuid) -> Result<bool, StoreError> {
+    let withdrawn = transaction
+        .statement("DELETE FROM notice WHERE notice_id = $1 AND attempts = 0")
+        .bind(id.to_string())
+        .execute()
+        .await?;
+    Ok(withdrawn == 1)
 }
 
 /// Takes up to `limit` notices that are due, and keeps other replicas from them for as long as `hold`, so that one whose replica dies is
