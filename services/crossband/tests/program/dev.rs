@@ -125,6 +125,10 @@ async fn restart_keeps_what_was_there_and_goes_on_behind_the_last_sequence_numbe
         .ask("mcx.migration.v1.AgreementService/GetAgreement", &json!({ "partnerMcSystemId": ALPHA }));
     assert_eq!(agreement["agreement"]["peerEndpoints"], json!([peer]), "it was {peer_before}");
     systems.ue("register", &["--user", "bob"]);
+    // Alice's access information names them too: she gets there.
+    let state = systems.folder.path().join("alice.json").display().to_string();
+    let migrated = systems.ue("migrate", &["--user", "alice", "--state", &state, "--serving-plmn", "00102"]);
+    assert!(migrated.contains("ptt      served by bravo.example"), "{migrated}");
     systems.stop();
 }
 

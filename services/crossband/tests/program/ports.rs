@@ -1,6 +1,7 @@
 //! Ports for programs that must be told theirs.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
 
 /// Blocks of ports below the range from which the system gives ports to clients.
 const FIRST: u16 = 21_000;
@@ -10,9 +11,8 @@ const BLOCKS: u16 = 55;
 /// No program listens on this port of a block; whoever holds it has the block.
 const LOCK: u16 = 199;
 
-/// Where `crossband dev` listens, counted from its base: gRPC, peers, probes, SIP and SIP over TLS of each system.
-const TCP: [u16; 10] = [0, 1, 2, 60, 61, 100, 101, 102, 160, 161];
-const UDP: [u16; 2] = [60, 160];
+/// What may be listened on, by TCP and some of it by UDP.
+const USED: Range<u16> = 0..LOCK;
 
 /// A block of ports that no other test has, in this process or another one, as long as this value lives.
 #[derive(Debug)]
@@ -30,10 +30,11 @@ impl PortBlock {
             .map(|step| FIRST + (first + step) % BLOCKS * BLOCK)
             .find_map(|base| {
                 let lock = TcpListener::bind((Ipv4Addr::LOCALHOST, base + LOCK)).ok()?;
-                let is_free =
-                    TCP.iter().all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, base + port)).is_ok())
-                        && UDP.iter().all(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, base + port)).is_ok());
-                is_free.then_some(Self { base, _lock: lock })
+                let is_free = |port: u16| {
+                    let at = (Ipv4Addr::LOCALHOST, base + port);
+                    TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
+                };
+                USED.into_iter().all(is_free).then_some(Self { base, _lock: lock })
             })
             .expect("a block of ports is free")
     }

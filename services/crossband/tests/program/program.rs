@@ -86,11 +86,7 @@ impl Daemon {
 
     /// Asks the program to end, as `kill` does.
     pub(crate) fn ask_to_end(&self) {
-        let signalled = Command::new("sh")
-            .args(["-c", "kill -s TERM \"$1\"", "signal", &self.child.id().to_string()])
-            .status()
-            .expect("a shell can be started");
-        assert!(signalled.success(), "the program is gone: {}", self.logged());
+        assert!(signal("TERM", &[self]), "the program is gone: {}", self.logged());
     }
 
     /// Waits for the end of the program.
@@ -119,6 +115,13 @@ impl Daemon {
         self.child.kill().expect("the program can be killed");
         self.child.wait().expect("the program was started by us");
     }
+
+    /// Fails where the program has ended by itself.
+    pub(crate) fn assert_running(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("{status}: {}", self.logged());
+        }
+    }
 }
 
 impl Drop for Daemon {
@@ -132,6 +135,14 @@ impl Drop for Daemon {
         }
         let _ = self.child.wait();
     }
+}
+
+/// Sends programs a signal; says whether all were there to get it.
+pub(crate) fn signal(name: &str, programs: &[&Daemon]) -> bool {
+    let ids = programs.iter().map(|daemon| daemon.child.id().to_string());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "kill -s \"$@\"", "signal", name]).args(ids);
+    shell.status().expect("a shell can be started").success()
 }
 
 /// Between two looks at something that another process does.
