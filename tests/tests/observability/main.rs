@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod observed;
+mod procedures;
 mod secrets;
 mod trace;
+mod tree;

@@ -24,6 +24,8 @@ pub(crate) struct Span {
     pub(crate) trace_id: String,
     pub(crate) id: String,
     pub(crate) parent: String,
+    /// Nanoseconds since 1970.
+    pub(crate) began: u64,
     pub(crate) name: String,
     pub(crate) attributes: BTreeMap<String, String>,
 }
@@ -134,6 +136,7 @@ fn span(span: &opentelemetry_proto::tonic::trace::v1::Span) -> Span {
         trace_id: hex::encode(&span.trace_id),
         id: hex::encode(&span.span_id),
         parent: hex::encode(&span.parent_span_id),
+        began: span.start_time_unix_nano,
         name: span.name.clone(),
         attributes: attributes.collect(),
     }

@@ -7,6 +7,7 @@ use crossband_tests::wait::wait_until;
 use crossband_tests::{Stores, World};
 
 use crate::observed::{Span, observed};
+use crate::tree::{draw, step};
 
 /// Migration management calls and serves; between two systems it is one step that leads to the other.
 const FIGURE: &str = "\
@@ -64,23 +65,4 @@ fn registration_of_a_visitor_is_one_trace_in_the_steps_of_the_figure() {
                 .all(|span| span.attribute("mcx.clause") == "10.1.6.2")
         );
     });
-}
-
-fn step(span: &Span) -> Option<u8> {
-    span.attribute("mcx.step").parse().ok()
-}
-
-/// Draws the spans below `parent` as a tree, in the order of the steps.
-fn draw(spans: &[Span], parent: &str, depth: usize, drawn: &mut String) {
-    let mut children: Vec<&Span> = spans.iter().filter(|span| span.parent == parent).collect();
-    children.sort_by_key(|span| (step(span), &span.name));
-    for child in children {
-        let line = match (step(child), child.attribute("system")) {
-            (Some(step), _) => format!("{step} {}", child.name.trim_start_matches(&format!("{step} "))),
-            (None, "") => format!("call {}", child.name),
-            (None, system) => format!("{system} serves {}", child.name),
-        };
-        drawn.push_str(&format!("{:indent$}{line}\n", "", indent = 2 * depth));
-        draw(spans, &child.id, depth + 1, drawn);
-    }
 }
