@@ -4,6 +4,7 @@
 
 mod affiliation;
 mod aliases;
+mod coming_home;
 mod communication;
 mod exceptions;
 mod fixture;
