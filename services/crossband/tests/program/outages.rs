@@ -28,7 +28,7 @@ async fn entity_that_is_away_fails_its_step_by_name_and_the_ue_goes_on_from_ther
     let mut failed_in = BTreeSet::new();
     for order in [PartnerOrder::AuthenticateFirst, PartnerOrder::RegisterFirst] {
         let mut walk = Walk::begin(&world, order);
-        let failures = walk.to_the_partner().await;
+        let failures = walk.go_to_the_partner().await;
         failed_in.extend(failures);
         assert_eq!(walk.ue.state(), UeState::Serving);
         Records::until_served(&world, &[McService::Ptt, McService::Data]).await;

@@ -127,7 +127,7 @@ impl Processes {
                 "provisioning": {
                     "first_retry": "20ms",
                     "longest_retry": "200ms",
-                    "claim_lifetime": "2s",
+                    "claim_lifetime": "3s",
                 },
             },
             "mc_service": {

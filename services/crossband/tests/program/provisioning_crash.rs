@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::federated::{Access, Federated, Side, until};
 
 /// How many users are in a request, and how many requests are under way together.
-const USERS: usize = 12;
+const USERS: usize = 8;
 const REQUESTS: usize = 3;
 
 /// How often each process is killed while users are put in place, and as often while that is undone: 2 times, or as often as
@@ -73,8 +73,7 @@ const PROFILES: &str = "SELECT DISTINCT migration_id FROM visitor_profile";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bulk_request_is_consistent_in_both_systems_whichever_process_dies() {
     let seed = seed();
-    // Seen where the test fails.
-    println!("CROSSBAND_TEST_SEED={seed}");
+    tell(&format!("CROSSBAND_TEST_SEED={seed}"));
     let mut random = StdRng::seed_from_u64(seed);
     let world = Federated::start_without_migrations(Access::Direct).await;
     let users = Users::provision(&world).await;
@@ -104,9 +103,15 @@ async fn bulk_request_is_consistent_in_both_systems_whichever_process_dies() {
     }
 }
 
+/// Seen where the test fails.
+#[expect(clippy::print_stdout, reason = "the runner shows it with the failure")]
+fn tell(text: &str) {
+    println!("{text}");
+}
+
 /// Kills a process at a moment of no meaning, and starts it again.
 async fn kill_after(world: &Federated, side: Side, entity: Entity, moment: Duration) {
-    println!("{entity} of {} dies after {moment:?}", side.id());
+    tell(&format!("{entity} of {} dies after {moment:?}", side.id()));
     tokio::time::sleep(moment).await;
     world.system(side).kill(entity);
     world.system(side).start_and_wait(entity).await;

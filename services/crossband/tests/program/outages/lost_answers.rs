@@ -21,53 +21,53 @@ use Side::{Alpha, Bravo};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Of an entity to a UE, to a request whose path ends so.
-    ToUe(Side, Entity, &'static str),
+    EntityToUe(Side, Entity, &'static str),
     /// Of bravo's SIP core to the REGISTER with the response to its challenge.
-    ToRegister,
+    SipCoreToUe,
     /// Of alpha's MC service server to that of bravo.
-    ToPartner,
+    PrimaryToPartner,
 }
 
 impl Answer {
     /// From now on it is lost.
     pub(super) fn lose(self, fronts: &Fronts) {
         match self {
-            Self::ToUe(side, entity, path) => fronts.entities[&(side, entity)].lose_answers_to(path),
+            Self::EntityToUe(side, entity, path) => fronts.entities[&(side, entity)].lose_answers_to(path),
             // The observer of the UE's messages knows when.
-            Self::ToRegister => fronts.is_register_answer_lost.store(true, Ordering::SeqCst),
-            Self::ToPartner => fronts.primary_mc_service.as_ref().unwrap().set(Fault::CutAtAnswer),
+            Self::SipCoreToUe => fronts.is_register_answer_lost.store(true, Ordering::SeqCst),
+            Self::PrimaryToPartner => fronts.primary_mc_service.as_ref().unwrap().set(Fault::CutAtAnswer),
         }
     }
 
     /// From now on it arrives.
     pub(super) fn heal(self, fronts: &Fronts) {
         match self {
-            Self::ToUe(side, entity, path) => {
+            Self::EntityToUe(side, entity, path) => {
                 let lost = fronts.entities[&(side, entity)].heal();
                 assert!(lost > 0, "{path} was not asked");
             }
-            Self::ToRegister => {
+            Self::SipCoreToUe => {
                 let is_lost = fronts.is_register_answer_lost.swap(false, Ordering::SeqCst);
                 assert!(!is_lost, "nobody registered");
                 fronts.sip.as_ref().unwrap().set(Fault::None);
             }
-            Self::ToPartner => fronts.primary_mc_service.as_ref().unwrap().set(Fault::None),
+            Self::PrimaryToPartner => fronts.primary_mc_service.as_ref().unwrap().set(Fault::None),
         }
     }
 
     /// Who did what it was asked.
     fn by(self) -> (Side, Entity) {
         match self {
-            Self::ToUe(side, entity, _) => (side, entity),
-            Self::ToRegister => (Bravo, Entity::SipCore),
-            Self::ToPartner => (Alpha, Entity::McService),
+            Self::EntityToUe(side, entity, _) => (side, entity),
+            Self::SipCoreToUe => (Bravo, Entity::SipCore),
+            Self::PrimaryToPartner => (Alpha, Entity::McService),
         }
     }
 }
 
 /// The requests of a step that change something, and one of each entity that is only read.
 pub(super) fn answers(step: Step) -> Vec<Answer> {
-    use Answer::{ToPartner, ToRegister, ToUe};
+    use Answer::{EntityToUe, PrimaryToPartner, SipCoreToUe};
     use Entity::{
         ConfigurationManagement, FunctionalAliasManagement, GroupManagement, IdentityManagement,
         McService as McServiceServer,
@@ -75,32 +75,35 @@ pub(super) fn answers(step: Step) -> Vec<Answer> {
     match step {
         // An enrolment code is good for once: an operator issues another one.
         Step::Bootstrap => Vec::new(),
-        Step::AuthenticateUser => vec![ToUe(Alpha, IdentityManagement, "/token")],
-        Step::Configure => vec![ToUe(Alpha, ConfigurationManagement, "/GetUserProfiles")],
+        Step::AuthenticateUser => vec![EntityToUe(Alpha, IdentityManagement, "/token")],
+        Step::Configure => vec![EntityToUe(Alpha, ConfigurationManagement, "/GetUserProfiles")],
         // The same SIP core does the same at the partner.
         Step::RegisterAtPrimary => Vec::new(),
-        Step::AuthorizeService(_) => vec![ToUe(Alpha, McServiceServer, "/AuthorizeService")],
+        Step::AuthorizeService(_) => vec![EntityToUe(Alpha, McServiceServer, "/AuthorizeService")],
         Step::SelectPartner | Step::BringUpBearers => Vec::new(),
         Step::AuthenticateAtPartner => {
-            vec![ToUe(Alpha, IdentityManagement, "/token"), ToUe(Bravo, IdentityManagement, "/token")]
+            vec![
+                EntityToUe(Alpha, IdentityManagement, "/token"),
+                EntityToUe(Bravo, IdentityManagement, "/token"),
+            ]
         }
-        Step::RegisterAtPartner => vec![ToRegister],
-        Step::DownloadProfiles => vec![ToUe(Bravo, ConfigurationManagement, "/GetUserProfiles")],
+        Step::RegisterAtPartner => vec![SipCoreToUe],
+        Step::DownloadProfiles => vec![EntityToUe(Bravo, ConfigurationManagement, "/GetUserProfiles")],
         Step::ObtainGroups => vec![
-            ToUe(Bravo, GroupManagement, "/GetGroups"),
-            ToUe(Bravo, FunctionalAliasManagement, "/GetFunctionalAliases"),
+            EntityToUe(Bravo, GroupManagement, "/GetGroups"),
+            EntityToUe(Bravo, FunctionalAliasManagement, "/GetFunctionalAliases"),
         ],
         Step::AuthorizeMigration(_) => {
-            vec![ToPartner, ToUe(Bravo, McServiceServer, "/AuthorizeMigrationService")]
+            vec![PrimaryToPartner, EntityToUe(Bravo, McServiceServer, "/AuthorizeMigrationService")]
         }
-        Step::BeginOperation => vec![ToUe(Bravo, McServiceServer, "/ListAffiliations")],
-        Step::DeactivateAliases => vec![ToUe(Bravo, McServiceServer, "/DeactivateFunctionalAlias")],
-        Step::Deaffiliate => vec![ToUe(Bravo, McServiceServer, "/Deaffiliate")],
+        Step::BeginOperation => vec![EntityToUe(Bravo, McServiceServer, "/ListAffiliations")],
+        Step::DeactivateAliases => vec![EntityToUe(Bravo, McServiceServer, "/DeactivateFunctionalAlias")],
+        Step::Deaffiliate => vec![EntityToUe(Bravo, McServiceServer, "/Deaffiliate")],
         Step::DeauthorizeMigration(_) => {
-            vec![ToUe(Bravo, McServiceServer, "/DeauthorizeMigrationService")]
+            vec![EntityToUe(Bravo, McServiceServer, "/DeauthorizeMigrationService")]
         }
         Step::DeregisterAtPartner => Vec::new(),
-        Step::DiscardPartner => vec![ToUe(Bravo, IdentityManagement, "/revoke")],
+        Step::DiscardPartner => vec![EntityToUe(Bravo, IdentityManagement, "/revoke")],
     }
 }
 
@@ -150,7 +153,7 @@ async fn answer_that_is_lost_lets_the_step_be_repeated_and_nothing_be_there_twic
         let permitted = permitted(&world).await;
         let Err(failed) = walk.migrate().await else { break };
         let lost = walk.lost().unwrap_or_else(|| panic!("no answer was lost: {failed}"));
-        if lost == Answer::ToPartner {
+        if lost == Answer::PrimaryToPartner {
             assert!(self::permitted(&world).await > permitted, "alpha has agreed");
         }
         assert_eq!(failed.cause.kind(), FailureKind::Unreachable, "{lost:?}: {failed}");
@@ -201,7 +204,7 @@ async fn user_who_does_not_try_again_is_no_half_migrated_user() {
 
     // The primary has agreed, and the partner never heard of it: it says so to the primary, without anybody's asking.
     for is_killed in [false, true] {
-        walk.lose_at(authorize, Answer::ToPartner);
+        walk.lose_at(authorize, Answer::PrimaryToPartner);
         let permitted = permitted(&world).await;
         let failed = walk.migrate().await.unwrap_err();
         assert!(self::permitted(&world).await > permitted, "alpha has agreed: {failed}");
@@ -218,7 +221,7 @@ async fn user_who_does_not_try_again_is_no_half_migrated_user() {
     }
 
     // Both have agreed, and the UE never heard of it: she goes home.
-    walk.lose_at(authorize, Answer::ToUe(Bravo, Entity::McService, "/AuthorizeMigrationService"));
+    walk.lose_at(authorize, Answer::EntityToUe(Bravo, Entity::McService, "/AuthorizeMigrationService"));
     let failed = walk.migrate().await.unwrap_err();
     assert_eq!(failed.step, authorize, "{failed}");
     walk.lost().unwrap();

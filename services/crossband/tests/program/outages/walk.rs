@@ -163,7 +163,7 @@ impl<'a> Walk<'a> {
 
     /// Goes to the partner; each entity that a step needs is killed as the step begins, one after the other. Returns the states in which
     /// steps failed.
-    pub(super) async fn to_the_partner(&mut self) -> BTreeSet<UeState> {
+    pub(super) async fn go_to_the_partner(&mut self) -> BTreeSet<UeState> {
         self.plan(Plan::EachNeed);
         let mut failed_in = BTreeSet::new();
         loop {
@@ -326,7 +326,6 @@ impl Script {
                 }
                 match self.pending.pop_front() {
                     Some(need) => {
-                        println!("{step} begins without {} of {}", need.entity, need.side.id());
                         self.system(need.side).kill(need.entity);
                         self.killed = Some(need);
                     }
@@ -338,7 +337,6 @@ impl Script {
 
     /// Whoever is no part of the step stands still, so that a step that asks more than its rows say gets no further.
     fn stand_still(&mut self, step: Step) {
-        println!("{step} begins, and all that it does not need stands still");
         self.alpha.signal_all_but(&asked(step, Side::Alpha), "STOP");
         self.bravo.signal_all_but(&asked(step, Side::Bravo), "STOP");
         self.is_still = true;
