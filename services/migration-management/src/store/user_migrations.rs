@@ -7,7 +7,7 @@ mod row;
 pub(crate) use claims::{Due, StepKey, claim, claimed, due, release};
 pub(crate) use queries::{
     MigrationFilter, active_count, active_subjects, counts, expired, find, is_active_with, list, lock_by_ids,
-    lock_selected, next_expiry, obstacles, peers_of_ids, peers_of_request, taken_identities,
+    lock_selected, next_expiry, obstacles, peers_of_ids, peers_of_request, pending_count, taken_identities,
 };
 
 use mcx_store::{StoreError, Transaction};
