@@ -14,6 +14,7 @@ mod kill;
 mod ports;
 mod program;
 mod reflection;
+mod sealed_secrets;
 mod service;
 mod sipp;
 mod systems;

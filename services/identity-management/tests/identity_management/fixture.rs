@@ -11,6 +11,7 @@ use mcx_federation::{Listener, TrustBundles, unauthenticated_server_config};
 use mcx_proto::identity::v1 as proto;
 use mcx_proto::identity::v1::account_service_client::AccountServiceClient;
 use mcx_proto::identity::v1::client_registration_service_client::ClientRegistrationServiceClient;
+use mcx_proto::identity::v1::key_encryption_key_service_client::KeyEncryptionKeyServiceClient;
 use mcx_proto::identity::v1::migration_identity_service_client::MigrationIdentityServiceClient;
 use mcx_proto::identity::v1::partner_trust_service_client::PartnerTrustServiceClient;
 use mcx_proto::identity::v1::signing_key_service_client::SigningKeyServiceClient;
@@ -187,6 +188,10 @@ impl System {
 
     pub(crate) fn partner_trusts(&self) -> PartnerTrustServiceClient<Channel> {
         PartnerTrustServiceClient::new(self.operator())
+    }
+
+    pub(crate) fn sealing(&self) -> KeyEncryptionKeyServiceClient<Channel> {
+        KeyEncryptionKeyServiceClient::new(self.operator())
     }
 
     pub(crate) fn signing_keys(&self) -> SigningKeyServiceClient<Channel> {
