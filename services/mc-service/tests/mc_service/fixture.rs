@@ -32,7 +32,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use crate::sources::{Sources, group, profile, target, visitor_profile};
+use crate::sources::{Sources, group, profile, visitor_profile};
 
 /// Where a system of a test keeps its durable state.
 #[derive(Debug, Clone, Copy)]
@@ -285,13 +285,12 @@ impl Systems {
     fn provision(&self) {
         let (alpha, bravo) = (&self.alpha, &self.bravo);
         let (rescue, border) = (rescue(), border());
-        let partner_ids: Vec<(McService, McServiceId)> = [McService::Ptt, McService::Video]
-            .map(|service| (service, service_id(service, "alice.alpha", &bravo.id)))
-            .to_vec();
+        for service in [McService::Ptt, McService::Video] {
+            let there = service_id(service, "alice.alpha", &bravo.id);
+            alpha.sources.permit(&user(service, "alice", &alpha.id), &bravo.id, &there, MIGRATION);
+        }
         for service in McService::ALL {
-            let mut home = profile(1, &[&rescue]);
-            home.migration_targets = vec![target(&bravo.id, &partner_ids)];
-            alpha.sources.put_profile(&user(service, "alice", &alpha.id), home);
+            alpha.sources.put_profile(&user(service, "alice", &alpha.id), profile(1, &[&rescue]));
             alpha.sources.put_profile(&user(service, "carol", &alpha.id), profile(1, &[&rescue]));
             bravo.sources.put_profile(&user(service, "bob", &bravo.id), profile(1, &[&border]));
             let visitor = Visitor {

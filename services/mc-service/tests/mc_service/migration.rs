@@ -25,7 +25,8 @@ use crate::fixture::{
 on_every_database!(
     visitor_is_served_once_her_primary_agrees_and_records_it,
     partner_refuses_who_is_no_visitor_or_another_one,
-    primary_refuses_a_partner_that_its_users_profile_does_not_name,
+    primary_refuses_a_partner_to_which_its_user_may_not_migrate,
+    primary_believes_a_partner_no_other_migration_than_the_one_agreed,
     only_the_services_agreed_are_migrated,
     two_ues_of_one_user_are_served_each_by_itself,
     user_who_is_away_may_be_authorized_at_home_and_the_mark_stands,
@@ -85,9 +86,9 @@ async fn partner_refuses_who_is_no_visitor_or_another_one(systems: Systems) {
     assert!(systems.served_by().await.is_empty(), "the primary was not even asked");
 }
 
-async fn primary_refuses_a_partner_that_its_users_profile_does_not_name(systems: Systems) {
+async fn primary_refuses_a_partner_to_which_its_user_may_not_migrate(systems: Systems) {
     let alice = user(McService::Ptt, "alice", &systems.alpha.id);
-    systems.alpha.sources.change_profile(&alice, 1, |profile| profile.migration_targets.clear());
+    systems.alpha.sources.forbid(&alice, &systems.bravo.id);
     let refused = refusal(systems.visitor().migrate(systems.migrate(McService::Ptt, UE)).await);
     assert_eq!(
         (refused.code, refused.reason.as_str()),
@@ -96,6 +97,28 @@ async fn primary_refuses_a_partner_that_its_users_profile_does_not_name(systems:
     assert_eq!(refused.metadata["hop"], "alpha.example/mc-service");
     assert!(systems.visitor().status(McService::Ptt).await.authorizations.is_empty());
     assert!(systems.served_by().await.is_empty());
+}
+
+async fn primary_believes_a_partner_no_other_migration_than_the_one_agreed(systems: Systems) {
+    let mut bravo = as_bravo(&systems, Entity::McService);
+    let invented = Uuid::from_u128(0xbad).to_string();
+    let lie = proto::FederationServiceAuthorizeMigrationServiceRequest {
+        migration_id: invented,
+        ..question(&systems)
+    };
+    assert_eq!(reason(bravo.authorize_migration_service(lie.clone()).await).0, "MIGRATION_NOT_PERMITTED");
+    assert!(systems.served_by().await.is_empty(), "no mark that the end of the migration would not find");
+    // Nor does a renewal move a mark to another migration.
+    let agreed = question(&systems);
+    bravo.authorize_migration_service(agreed.clone()).await.unwrap();
+    let renewal = proto::FederationServiceAuthorizeMigrationServiceRequest {
+        migration_id: lie.migration_id,
+        renewal: true,
+        ..agreed
+    };
+    assert_eq!(reason(bravo.authorize_migration_service(renewal).await).0, "MIGRATION_NOT_PERMITTED");
+    let [mark] = systems.served_by().await.try_into().unwrap();
+    assert_eq!(mark.migration_id, MIGRATION.to_string());
 }
 
 async fn only_the_services_agreed_are_migrated(systems: Systems) {
@@ -329,11 +352,11 @@ async fn client_that_goes_to_another_partner_leaves_the_first_one(systems: Syste
     assert!(systems.alpha.partners.replace(vec![systems.bravo.terms(), terms]).is_empty());
     let charlie_id = service_id(McService::Ptt, "alice.alpha", charlie.mc_system_id());
     let home = user(McService::Ptt, "alice", &systems.alpha.id);
-    let target = crate::sources::target(charlie.mc_system_id(), &[(McService::Ptt, charlie_id.clone())]);
-    systems.alpha.sources.change_profile(&home, 1, |profile| profile.migration_targets.push(target));
+    let by = Uuid::from_u128(0xc);
+    systems.alpha.sources.permit(&home, charlie.mc_system_id(), &charlie_id, by);
     let mut request = question(&systems);
     request.identity.as_mut().unwrap().partner_mc_service_id = charlie_id.to_string();
-    request.migration_id = Uuid::from_u128(0xc).to_string();
+    request.migration_id = by.to_string();
     let caller = charlie.entity(Entity::McService);
     let channel = systems.alpha.own.channel(caller, Entity::McService, systems.alpha.peer);
     FederationServiceClient::new(channel).authorize_migration_service(request).await.unwrap();
