@@ -19,8 +19,8 @@ use super::codec::DynamicCodec;
 use super::resource::path_of;
 use super::{Connection, json};
 
-/// How many documents are asked for at once.
-const PAGE_SIZE: u32 = 500;
+/// How many documents are asked for at once; no listing gives fewer where it is asked for so many.
+const PAGE_SIZE: u32 = 100;
 
 /// Why a call did not do what it should.
 #[derive(Debug, thiserror::Error)]

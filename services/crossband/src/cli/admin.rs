@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use crossband::admin::{Catalogue, Manifest, OperatorClient, Verb, apply};
+use prost_reflect::FieldDescriptor;
 use serde_json::{Map, Value, json};
 
 use super::target::TargetArguments;
@@ -127,7 +128,7 @@ fn list_resources(catalogue: &Catalogue, output: &Output) -> Result<()> {
             json!({ "kind": resource.name, "entity": resource.entity.as_str(), "verbs": verbs })
         })
         .collect();
-    output.documents(&documents)
+    output.resources(&documents, None, &["kind".to_owned()])
 }
 
 impl Session {
@@ -136,7 +137,13 @@ impl Session {
         let Some(method) = resource.methods.get(&Verb::List) else { bail!("{kind} cannot be listed") };
         let filter = fields(filter)?;
         let documents = self.client.list(resource.entity, method, &filter, limit).await?;
-        self.output.documents(&documents)?;
+        let listed = method.output().fields().find(FieldDescriptor::is_list);
+        let contract = listed.and_then(|field| field.kind().as_message().cloned());
+        let key: Vec<String> = match resource.methods.get(&Verb::Get) {
+            Some(get) => get.input().fields().map(|field| field.name().to_owned()).collect(),
+            None => Vec::new(),
+        };
+        self.output.resources(&documents, contract.as_ref(), &key)?;
         Ok(true)
     }
 
