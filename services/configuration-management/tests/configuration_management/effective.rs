@@ -5,9 +5,8 @@ use mcx_proto::configuration::v1 as proto;
 use mcx_proto::configuration::v1::effective_profile_service_client::EffectiveProfileServiceClient;
 use mcx_types::{Entity, McService, ProfileIndex};
 
-use crate::fixture::{
-    MIGRATION, Pair, access_information, fields, identity, on_every_database, profile, reason, user_id,
-};
+use crate::fixture::{MIGRATION, Pair, fields, on_every_database, reason};
+use crate::samples::{access_information, identity, profile, user_id};
 
 on_every_database!(crate::fixture::Pair:
     what_is_in_force_follows_each_change_at_once,

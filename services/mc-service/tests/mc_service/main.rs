@@ -4,10 +4,12 @@
 
 mod affiliation;
 mod aliases;
+mod caller;
 mod communication;
 mod exceptions;
 mod fixture;
 mod home;
+mod lying_primary;
 mod migration;
 mod operators;
 mod sources;
