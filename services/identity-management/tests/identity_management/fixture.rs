@@ -114,16 +114,18 @@ impl Ground {
         tokio::spawn(bound.serve(token.clone()));
         let readiness = service.readiness().clone();
         let issuer = service.issuer().to_owned();
+        let https = service.https_address();
         let verifier = service.verifier();
         let running = tokio::spawn(service.run(token.clone().cancelled_owned()));
         readiness.wait_until_serving().await;
-        Replica { grpc, issuer, verifier, readiness, running, shutdown: token.drop_guard() }
+        Replica { grpc, https, issuer, verifier, readiness, running, shutdown: token.drop_guard() }
     }
 }
 
 /// A running identity management server.
 pub(crate) struct Replica {
     pub(crate) grpc: SocketAddr,
+    pub(crate) https: SocketAddr,
     pub(crate) issuer: String,
     /// What the server itself believes.
     pub(crate) verifier: AccessTokenVerifier,
@@ -148,7 +150,12 @@ impl System {
     }
 
     pub(crate) async fn on(ground: Ground) -> Self {
-        let replica = ground.replica(ground.config(), ground.own_cache()).await;
+        let cache = ground.own_cache();
+        Self::with_cache(ground, cache).await
+    }
+
+    pub(crate) async fn with_cache(ground: Ground, cache: SharedCache) -> Self {
+        let replica = ground.replica(ground.config(), cache).await;
         let system = Self { ground, replica };
         system.clients().create_client(create_client(client(UE))).await.unwrap();
         system
