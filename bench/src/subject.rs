@@ -62,6 +62,7 @@ impl Subject {
                 requests_per_minute: Some(u32::MAX),
                 requests_per_user_per_minute: Some(u32::MAX),
                 resynchronisations_per_user_per_hour: None,
+                pending_offers: None,
             }),
             ..agreement.context("the systems have an agreement")?
         };

@@ -5,6 +5,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod verified;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -17,6 +18,7 @@ use mcx_types::{Clock, McId, McService, McServiceId, McSystemId, Subject, Timest
 pub use claims::{ACCESS_TOKEN_TYPE, AccessTokenClaims, PrimaryClaim};
 pub use scope::{Scope, UnknownScope};
 pub use trust::{RevokedTokens, TokenKey, TokenKeyError, TokenTrust};
+use verified::{VerifiedToken, VerifiedTokens};
 
 /// How far the clocks of the issuer and of ours may be apart, in seconds.
 const CLOCK_SKEW_SECONDS: i64 = 30;
@@ -104,6 +106,7 @@ pub struct AccessTokenVerifier {
     own_system: McSystemId,
     clock: Arc<dyn Clock>,
     trusted: Arc<ArcSwapOption<Trusted>>,
+    verified: VerifiedTokens,
 }
 
 impl fmt::Debug for AccessTokenVerifier {
@@ -119,7 +122,7 @@ impl fmt::Debug for AccessTokenVerifier {
 impl AccessTokenVerifier {
     /// A verifier of tokens for `own_system` that believes nobody yet.
     pub fn new(own_system: McSystemId, clock: Arc<dyn Clock>) -> Self {
-        Self { own_system, clock, trusted: Arc::default() }
+        Self { own_system, clock, trusted: Arc::default(), verified: VerifiedTokens::new() }
     }
 
     /// The MC system that the tokens must be for.
@@ -141,9 +144,24 @@ impl AccessTokenVerifier {
     pub fn verify(&self, token: &str) -> Result<AuthenticatedUser, TokenRefusal> {
         let trusted = self.trusted.load();
         let trusted = trusted.as_ref().ok_or(TokenRefusal::TrustNotYetKnown)?;
-        let claims = signed_claims(token, trusted)?;
-        self.check(&claims, trusted)?;
-        Ok(user(claims))
+        let signed = self.signed(token, trusted)?;
+        self.check(&signed.claims, trusted)?;
+        Ok(signed.user.clone())
+    }
+
+    /// The token, if it is signed by a key that is believed now: verified once, and then remembered with that key.
+    fn signed(&self, token: &str, trusted: &Trusted) -> Result<Arc<VerifiedToken>, TokenRefusal> {
+        let hash = VerifiedTokens::hash(token);
+        if let Some(known) = self.verified.get(&hash) {
+            let is_believed = |key: &TokenKey| key.fingerprint() == known.key;
+            if trusted.keys.get(&known.kid).is_some_and(is_believed) {
+                return Ok(known);
+            }
+        }
+        let signed = Arc::new(verify_signature(token, trusted)?);
+        let until = moment(signed.claims.exp.saturating_add(CLOCK_SKEW_SECONDS));
+        self.verified.put(hash, &signed, until, self.clock.now());
+        Ok(signed)
     }
 
     fn check(&self, claims: &AccessTokenClaims, trusted: &Trusted) -> Result<(), TokenRefusal> {
@@ -171,8 +189,8 @@ impl AccessTokenVerifier {
     }
 }
 
-/// The claims, once the header is that of an access token and the signature that of a trusted key.
-fn signed_claims(token: &str, trusted: &Trusted) -> Result<AccessTokenClaims, TokenRefusal> {
+/// The token, if its header is that of an access token and its signature that of a trusted key.
+fn verify_signature(token: &str, trusted: &Trusted) -> Result<VerifiedToken, TokenRefusal> {
     use jsonwebtoken::errors::ErrorKind;
     // An algorithm that the library does not know, such as `none`, is a header that cannot be read.
     let header =
@@ -194,26 +212,30 @@ fn signed_claims(token: &str, trusted: &Trusted) -> Result<AccessTokenClaims, To
     validation.validate_exp = false;
     validation.validate_aud = false;
     let decoded = decode::<AccessTokenClaims>(token, key.decoding_key(), &validation);
-    decoded.map(|decoded| decoded.claims).map_err(|error| match error.kind() {
+    let claims = decoded.map(|decoded| decoded.claims).map_err(|error| match error.kind() {
         ErrorKind::InvalidSignature => TokenRefusal::WrongSignature,
         _ => TokenRefusal::Malformed { reason: "the claims or the signature cannot be read" },
-    })
+    })?;
+    Ok(VerifiedToken::new(key.kid().to_owned(), key.fingerprint(), claims))
 }
 
-fn user(claims: AccessTokenClaims) -> AuthenticatedUser {
+fn user(claims: &AccessTokenClaims) -> AuthenticatedUser {
     let service_ids = [
-        (McService::Ptt, claims.mcptt_id),
-        (McService::Video, claims.mcvideo_id),
-        (McService::Data, claims.mcdata_id),
+        (McService::Ptt, &claims.mcptt_id),
+        (McService::Video, &claims.mcvideo_id),
+        (McService::Data, &claims.mcdata_id),
     ];
     AuthenticatedUser {
-        subject: claims.sub,
-        mc_id: claims.mc_id,
-        client_id: claims.client_id,
-        token_id: claims.jti,
+        subject: claims.sub.clone(),
+        mc_id: claims.mc_id.clone(),
+        client_id: claims.client_id.clone(),
+        token_id: claims.jti.clone(),
         scopes: claims.scope.split(' ').filter_map(|scope| scope.parse().ok()).collect(),
-        service_ids: service_ids.into_iter().filter_map(|(service, id)| Some((service, id?))).collect(),
-        visitor_of: claims.primary.map(|primary| primary.mc_system_id),
+        service_ids: service_ids
+            .into_iter()
+            .filter_map(|(service, id)| Some((service, id.clone()?)))
+            .collect(),
+        visitor_of: claims.primary.as_ref().map(|primary| primary.mc_system_id.clone()),
         issued_at: moment(claims.iat),
         expires_at: moment(claims.exp),
     }

@@ -16,6 +16,19 @@ use uuid::Uuid;
 /// The key under which an answer of our own mistakes carries the id to look for in the log.
 pub const ERROR_ID: &str = "error_id";
 
+/// The key under which an error tells how many violations of fields it had no room for.
+pub const VIOLATIONS_LEFT_OUT: &str = "violations_left_out";
+
+/// How many bytes of violations a status carries. It travels in the trailers of an answer, in base64 (a third more), beside its text and
+/// the other facts; clients take 8 KiB of trailers (Java, C) or 16 KiB (hyper), and lose the whole answer to one byte more.
+const VIOLATIONS_LIMIT: usize = 4 * 1024;
+
+/// What the wire needs for a violation beside its two texts: three tags and three lengths.
+const VIOLATION_OVERHEAD: usize = 12;
+
+/// The longest text of an error, and the longest value of a fact, in bytes. Ours are far shorter; what another system said may not be.
+const TEXT_LIMIT: usize = 512;
+
 /// What an error says to a caller; one implementation per service, on its one error enum.
 ///
 /// The text is that of `Display`. It reaches the caller for every code except those that stand for a mistake of ours
@@ -61,15 +74,42 @@ pub fn status(error: &(impl ErrorFacts + ?Sized)) -> Status {
         );
         return internal_status(error.reason(), error.domain(), error_id);
     }
-    let mut details =
-        ErrorDetails::with_error_info(error.reason(), error.domain(), HashMap::from_iter(error.metadata()));
+    let mut metadata: HashMap<String, String> =
+        error.metadata().into_iter().map(|(key, value)| (key, shortened(value))).collect();
+    let violations = with_room(error.violations());
+    let left_out = error.violations().len() - violations.len();
+    if left_out > 0 {
+        metadata.insert(VIOLATIONS_LEFT_OUT.to_owned(), left_out.to_string());
+    }
+    let mut details = ErrorDetails::with_error_info(error.reason(), error.domain(), metadata);
     if let Some(retry_after) = error.retry_after() {
         details.set_retry_info(Some(retry_after));
     }
-    for violation in error.violations() {
-        details.add_bad_request_violation(&violation.field, &violation.description);
+    for violation in violations {
+        let (field, description) = (violation.field.clone(), violation.description.clone());
+        details.add_bad_request_violation(shortened(field), shortened(description));
     }
-    build(error.code(), error.to_string(), details)
+    build(error.code(), shortened(error.to_string()), details)
+}
+
+/// The first violations, as many as a status has room for.
+fn with_room(violations: &[Violation]) -> &[Violation] {
+    let mut size = 0;
+    let fitting = violations.iter().take_while(|violation| {
+        let texts = violation.field.len().min(TEXT_LIMIT) + violation.description.len().min(TEXT_LIMIT);
+        size += texts + VIOLATION_OVERHEAD;
+        size <= VIOLATIONS_LIMIT
+    });
+    &violations[..fitting.count()]
+}
+
+/// The text, cut where it is longer than any is to be.
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_LIMIT {
+        text.truncate(text.floor_char_boundary(TEXT_LIMIT - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
 }
 
 /// The answer to a call whose handler panicked, with the id under which the panic was logged.
@@ -254,6 +294,33 @@ mod tests {
         assert_eq!(away.retry_after, Some(Duration::from_secs(2)));
         assert_eq!(away.metadata["hop"], "bravo.example");
         assert_eq!(away.to_string(), "UNAVAILABLE PARTNER_UNREACHABLE: the partner does not answer");
+    }
+
+    #[test]
+    fn violations_are_left_out_by_their_size_and_counted() {
+        let long = |number: usize| Violation {
+            field: format!("users[{number}].{}", "é".repeat(1_000)),
+            description: "must be shorter".to_owned(),
+        };
+        let short = |number: usize| Violation { field: format!("f{number}"), description: String::new() };
+        for (violations, least) in
+            [((0..10_000).map(long).collect::<Vec<_>>(), 7), ((0..10_000).map(short).collect(), 200)]
+        {
+            let refused = status(&Refusal::Invalid(violations.clone()));
+            assert!(refused.details().len() < 5 * 1024, "{}", refused.details().len());
+            let decoded = decode_status(&refused);
+            let shown = decoded.violations.len();
+            assert!(shown >= least, "{shown}");
+            let left_out: usize = decoded.metadata[VIOLATIONS_LEFT_OUT].parse().unwrap();
+            assert_eq!(shown + left_out, 10_000);
+            assert!(
+                violations[shown - 1]
+                    .field
+                    .starts_with(decoded.violations[shown - 1].field.trim_end_matches('…'))
+            );
+        }
+        let few = decode_status(&status(&Refusal::Invalid((0..3).map(short).collect())));
+        assert_eq!((few.violations.len(), few.metadata.get(VIOLATIONS_LEFT_OUT)), (3, None));
     }
 
     #[test]

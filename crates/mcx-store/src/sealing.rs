@@ -6,5 +6,5 @@
 mod key_file;
 mod key_ring;
 
-pub use key_file::{KeyFile, KeyFileError, add_key, create_key_file};
+pub use key_file::{KeyFile, KeyFileError, add_key, check_removable, create_key_file, remove_key};
 pub use key_ring::{KeyRing, KeyRingError, NONCE_LENGTH, SealedSecret, UnsealError};

@@ -1,5 +1,6 @@
 //! A Postgres cluster of one's own.
 
+use std::cell::RefCell;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -95,10 +96,20 @@ impl PostgresServer {
         server
     }
 
-    /// Makes an empty database and returns its url.
+    /// Makes an empty database and returns its url. It is dropped once the calling thread has ended, which is that of the test, however
+    /// the test ends and whoever is still connected; so call it from the test itself, not from a thread that ends before.
+    ///
+    /// # Panics
+    /// When it fails.
     pub fn create_database(&self) -> String {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         self.execute(&format!("CREATE DATABASE {name}"));
+        let database = TestDatabase {
+            name: name.clone(),
+            maintenance_url: self.maintenance_url.clone(),
+            psql: self.psql.clone(),
+        };
+        OF_THIS_TEST.with_borrow_mut(|databases| databases.0.push(database));
         // The name of the database is all that follows the last slash, but for parameters.
         let (base, parameters) = match self.maintenance_url.split_once('?') {
             Some((base, parameters)) => (base, format!("?{parameters}")),
@@ -150,6 +161,34 @@ impl PostgresServer {
 
     fn cluster(&self) -> &PrivateCluster {
         self.private.as_ref().expect("only a server made by PostgresServer::private may be stopped")
+    }
+}
+
+thread_local! {
+    /// Every test has a thread of its own, under each runner: what ends with the thread cannot be forgotten by a test.
+    static OF_THIS_TEST: RefCell<TestDatabases> = const { RefCell::new(TestDatabases(Vec::new())) };
+}
+
+#[derive(Debug)]
+struct TestDatabase {
+    name: String,
+    maintenance_url: String,
+    psql: PathBuf,
+}
+
+#[derive(Debug)]
+struct TestDatabases(Vec<TestDatabase>);
+
+impl Drop for TestDatabases {
+    fn drop(&mut self) {
+        // Nothing may panic here: it would end the process. Nor is it waited for, since the server makes a checkpoint first: the next test
+        // may begin meanwhile, and this process end. What stays behind goes with its server; a private one may be gone already.
+        for TestDatabase { name, maintenance_url, psql } in self.0.drain(..) {
+            let mut drop_database = command(&psql, None, Path::new("/dev/null"));
+            drop_database.args(["--no-psqlrc", "--quiet", "--command"]);
+            drop_database.arg(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).arg(maintenance_url);
+            let _ = drop_database.spawn();
+        }
     }
 }
 

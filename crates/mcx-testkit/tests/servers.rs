@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole crate is tests")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -53,6 +53,43 @@ fn databases_and_prefixes_are_nobody_elses() {
     assert_ne!(postgres.create_database(), postgres.create_database());
     let redis = RedisServer::shared();
     assert_ne!(redis.unique_prefix(), redis.unique_prefix());
+}
+
+#[test]
+fn database_is_dropped_with_its_test_although_that_panics_and_somebody_is_connected() {
+    let server = PostgresServer::shared();
+    let (to_us, from_test) = std::sync::mpsc::channel();
+    // As a test runner does: a thread per test.
+    let test = std::thread::spawn(move || {
+        let url = server.create_database();
+        let mut connected = Command::new("psql")
+            .args([&url, "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        connected.stdin.as_mut().unwrap().write_all(b"SELECT current_database();\n").unwrap();
+        let mut name = String::new();
+        BufReader::new(connected.stdout.as_mut().unwrap()).read_line(&mut name).unwrap();
+        to_us.send((name.trim().to_owned(), connected)).unwrap();
+        panic!("as a test that fails");
+    });
+    let (name, mut connected) = from_test.recv().unwrap();
+    assert!(name.starts_with("test_"), "{name}");
+    assert!(test.join().is_err());
+    let url = server.create_database();
+    let there = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+    let is_there = || {
+        let psql = Command::new("psql").args([&url, "--no-psqlrc", "-At", "-c", &there]).output().unwrap();
+        String::from_utf8(psql.stdout).unwrap().trim() == "1"
+    };
+    let begun = Instant::now();
+    while is_there() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{name} stays");
+    }
+    // Whoever was connected is not waited for, and notices with what it says next.
+    let _ = connected.stdin.take().unwrap().write_all(b"SELECT 1;\n");
+    assert!(!connected.wait().unwrap().success(), "the connection was cut");
 }
 
 #[test]

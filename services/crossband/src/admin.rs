@@ -15,4 +15,4 @@ pub use apply::{Applied, Manifest, apply};
 pub use connection::{Connection, Target};
 pub use operator_client::{AdminError, OperatorClient};
 pub use resource::{Catalogue, Resource, Verb};
-pub use table::{columns, render};
+pub use table::render;

@@ -8,6 +8,7 @@ mod healthcheck;
 mod key_file;
 mod rotate_keys;
 mod serve;
+mod target;
 mod ue;
 
 use std::io::{Write, stderr, stdout};
@@ -45,10 +46,10 @@ enum Command {
     Admin(admin::AdminArguments),
     /// Makes a certificate authority and certificates for one MC system.
     Certs(certs::CertsArguments),
-    /// The key-encryption keys of the SIP database.
+    /// The key-encryption keys under which an MC system's secrets are stored.
     #[command(subcommand)]
     KeyFile(key_file::KeyFileCommand),
-    /// Puts what the SIP database stores under the active key of its key file.
+    /// Puts every stored secret under the active key of the key file, and tells what is under which key.
     RotateKeys(rotate_keys::RotateKeysArguments),
     /// Shows and checks configurations.
     #[command(subcommand)]
@@ -86,7 +87,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Command::Ue(command) => ue::run(command).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Certs(arguments) => certs::run(&arguments),
-        Command::KeyFile(command) => key_file::run(&command),
+        Command::KeyFile(command) => key_file::run(command).await,
         Command::RotateKeys(arguments) => rotate_keys::run(arguments).await,
         Command::Config(command) => configuration::run(&command),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments).await,

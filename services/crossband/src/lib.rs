@@ -8,6 +8,7 @@ pub mod demo;
 pub mod dev;
 pub mod files;
 pub mod phone;
+pub mod sealed_secrets;
 pub mod system;
 pub mod terminal;
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod client_registration;
+pub(crate) mod key_encryption_key;
 pub(crate) mod migration_identity;
 pub(crate) mod partner_trust;
 pub(crate) mod signing_key;

@@ -51,6 +51,12 @@ pub enum Error {
     /// No signing key has this identifier.
     #[error("no signing key has this identifier")]
     SigningKeyNotFound(String),
+    /// The key that a signing key is sealed under is not in the key file.
+    #[error("the key-encryption key {key_id} is missing")]
+    KeyEncryptionKeyMissing {
+        /// The identifier of the key.
+        key_id: String,
+    },
     /// Another account, visitor, client or trust has one of the identities.
     #[error("an identity is taken: {constraint}")]
     IdentityTaken {
@@ -89,6 +95,7 @@ impl Error {
             Self::PartnerTrustMismatch { .. } => ErrorReason::PartnerTrustMismatch,
             Self::PartnerTrustInUse(_) => ErrorReason::PartnerTrustInUse,
             Self::SigningKeyNotFound(_) => ErrorReason::SigningKeyUnknown,
+            Self::KeyEncryptionKeyMissing { .. } => ErrorReason::KeyEncryptionKeyMissing,
             Self::IdentityTaken { .. } => ErrorReason::IdentityTaken,
             Self::EtagMismatch => ErrorReason::EtagMismatch,
             Self::RequestIdReused(_) => ErrorReason::RequestIdReused,
@@ -136,7 +143,8 @@ impl ErrorFacts for Error {
             Self::TargetSubjectUnknown(_)
             | Self::VisitorOfUntrusted(_)
             | Self::PartnerTrustMismatch { .. }
-            | Self::PartnerTrustInUse(_) => Code::FailedPrecondition,
+            | Self::PartnerTrustInUse(_)
+            | Self::KeyEncryptionKeyMissing { .. } => Code::FailedPrecondition,
             Self::IdentityTaken { .. } | Self::RequestIdReused(_) => Code::AlreadyExists,
             Self::EtagMismatch => Code::Aborted,
             Self::Overloaded | Self::StoreUnavailable => Code::Unavailable,
@@ -167,6 +175,7 @@ impl ErrorFacts for Error {
                 vec![("mc_system_id", mc_system_id.to_string()), ("mismatch", (*mismatch).to_owned())]
             }
             Self::SigningKeyNotFound(kid) => vec![("kid", kid.clone())],
+            Self::KeyEncryptionKeyMissing { key_id } => vec![("key_id", key_id.clone())],
             Self::IdentityTaken { constraint, mc_service_id } => {
                 let id = mc_service_id.iter().map(|id| ("mc_service_id", id.to_string()));
                 std::iter::once(("constraint", constraint.clone())).chain(id).collect()

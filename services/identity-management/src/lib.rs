@@ -24,6 +24,7 @@ use mcx_federation::Listener;
 use mcx_federation::access_token::AccessTokenVerifier;
 use mcx_proto::identity::v1::account_service_server::AccountServiceServer;
 use mcx_proto::identity::v1::client_registration_service_server::ClientRegistrationServiceServer;
+use mcx_proto::identity::v1::key_encryption_key_service_server::KeyEncryptionKeyServiceServer;
 use mcx_proto::identity::v1::migration_identity_service_server::MigrationIdentityServiceServer;
 use mcx_proto::identity::v1::partner_trust_service_server::PartnerTrustServiceServer;
 use mcx_proto::identity::v1::signing_key_service_server::SigningKeyServiceServer;
@@ -163,6 +164,8 @@ impl Service {
         let client = api::client_registration::ClientRegistrationApi(app());
         let client = ClientRegistrationServiceServer::new(client);
         let partner = PartnerTrustServiceServer::new(api::partner_trust::PartnerTrustApi(app()));
+        let sealing = api::key_encryption_key::KeyEncryptionKeyApi(app());
+        let sealing = KeyEncryptionKeyServiceServer::new(sealing);
         let signing_key = SigningKeyServiceServer::new(api::signing_key::SigningKeyApi(app()));
         let token = TokenServiceServer::new(api::token::TokenApi(app()));
         let trust = TokenTrustServiceServer::new(api::token_trust::TokenTrustApi(app()));
@@ -173,6 +176,7 @@ impl Service {
             .add_service(Listener::Internal, limited!(account, config), &self.readiness)
             .add_service(Listener::Internal, limited!(client, config), &self.readiness)
             .add_service(Listener::Internal, limited!(partner, config), &self.readiness)
+            .add_service(Listener::Internal, limited!(sealing, config), &self.readiness)
             .add_service(Listener::Internal, limited!(signing_key, config), &self.readiness)
             .add_service(Listener::Internal, limited!(token, config), &self.readiness)
             .add_service(Listener::Internal, limited!(trust, config), &self.readiness)

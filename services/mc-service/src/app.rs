@@ -42,7 +42,7 @@ use tokio::sync::Notify;
 use crate::config::McServiceConfig;
 use crate::domain::alias::AliasForUser;
 use crate::domain::group::GroupForMember;
-use crate::domain::profile::ProfileAnswer;
+use crate::domain::profile::{PermittedMigration, ProfileAnswer};
 use crate::domain::user::User;
 use crate::domain::{Rule, rule_name};
 use crate::error::{Error, Hop};
@@ -75,6 +75,15 @@ impl App {
 
     async fn profile(&self, user: &User, index: Option<ProfileIndex>) -> Result<ProfileAnswer, Error> {
         let answer = self.in_time(self.profiles.effective_profile(user, index)).await;
+        answer.map_err(|error| self.of_source(error, Entity::ConfigurationManagement))
+    }
+
+    async fn permitted_migration(
+        &self,
+        user: &User,
+        partner: &McSystemId,
+    ) -> Result<Option<PermittedMigration>, Error> {
+        let answer = self.in_time(self.profiles.permitted_migration(user, partner)).await;
         answer.map_err(|error| self.of_source(error, Entity::ConfigurationManagement))
     }
 

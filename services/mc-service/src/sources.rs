@@ -10,12 +10,12 @@ mod group_management;
 use std::time::Duration;
 
 use mcx_runtime::error::{RemoteError, decode_status};
-use mcx_types::{FunctionalAlias, McServiceGroupId, McServiceId, ProfileIndex, Violations};
+use mcx_types::{FunctionalAlias, McServiceGroupId, McServiceId, McSystemId, ProfileIndex, Violations};
 use tonic::{Code, Request, Status};
 
 use crate::domain::alias::AliasForUser;
 use crate::domain::group::GroupForMember;
-use crate::domain::profile::ProfileAnswer;
+use crate::domain::profile::{PermittedMigration, ProfileAnswer};
 use crate::domain::user::User;
 
 pub use configuration_management::ConfigurationManagement;
@@ -45,6 +45,16 @@ pub trait ProfileSource: Send + Sync + 'static {
         user: &User,
         index: Option<ProfileIndex>,
     ) -> Result<ProfileAnswer, SourceError>;
+
+    /// By which migration an own user may be served by a partner; `None`: she may not.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    async fn permitted_migration(
+        &self,
+        user: &User,
+        partner: &McSystemId,
+    ) -> Result<Option<PermittedMigration>, SourceError>;
 }
 
 /// Tells groups in force; in a system, [`GroupManagement`].

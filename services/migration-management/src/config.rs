@@ -122,6 +122,8 @@ pub struct DefaultLimits {
     pub requests_per_user_per_minute: u32,
     /// Resynchronisations of one user, per hour.
     pub resynchronisations_per_user_per_hour: u32,
+    /// Users whom the partner offers and about whom nobody here has decided yet. Further offers wait at the partner.
+    pub pending_offers: u32,
 }
 
 /// Where audit records go beside the database.
@@ -157,6 +159,7 @@ impl Default for DefaultLimits {
             requests_per_minute: 6_000,
             requests_per_user_per_minute: 30,
             resynchronisations_per_user_per_hour: 30,
+            pending_offers: 50_000,
         }
     }
 }
@@ -189,6 +192,7 @@ impl mcx_runtime::config::Settings for MigrationManagementConfig {
                 "default_limits.resynchronisations_per_user_per_hour",
                 limits.resynchronisations_per_user_per_hour,
             ),
+            ("default_limits.pending_offers", limits.pending_offers),
         ];
         for (key, number) in numbers {
             if number == 0 {

@@ -213,7 +213,7 @@ impl ErrorFacts for Error {
             | ErrorReason::UserUnknownAtPrimary => Code::NotFound,
             ErrorReason::AgreementUnknown if matches!(self, Self::AgreementNotFound(_)) => Code::NotFound,
             ErrorReason::NotAgreed | ErrorReason::MigrationNotPermitted => Code::PermissionDenied,
-            ErrorReason::RateLimited => Code::ResourceExhausted,
+            ErrorReason::RateLimited | ErrorReason::PendingOffersExceeded => Code::ResourceExhausted,
             ErrorReason::IdentityTaken | ErrorReason::RequestIdReused => Code::AlreadyExists,
             ErrorReason::EtagMismatch => Code::Aborted,
             ErrorReason::PrimarySystemUnreachable

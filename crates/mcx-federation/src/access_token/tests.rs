@@ -284,3 +284,74 @@ fn keys_are_points_on_the_curve_in_either_form() {
         ("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
     assert_eq!(TokenKey::from_jwk(KID, x, y).unwrap().kid(), KID);
 }
+
+/// An issuer, and a token of it that the verifier has seen and remembers.
+fn remembered() -> (Issuer, String) {
+    let issuer = Issuer::new();
+    let token = issuer.sign(|_, _| {});
+    let first = issuer.verifier.verify(&token).unwrap();
+    assert_eq!(issuer.verifier.verify(&token).unwrap(), first);
+    assert_eq!(issuer.verifier.verified.count(), 1);
+    (issuer, token)
+}
+
+#[test]
+fn remembered_token_is_refused_as_soon_as_it_or_its_user_is_revoked() {
+    let (issuer, token) = remembered();
+    issuer.believe(RevokedTokens { token_ids: ["token-1".to_owned()].into(), ..Default::default() });
+    assert!(matches!(issuer.refusal(&token), TokenRefusal::Revoked { .. }));
+    let now = moment(NOW);
+    issuer.believe(RevokedTokens { subjects: [(claims().sub, now)].into(), ..Default::default() });
+    assert!(matches!(issuer.refusal(&token), TokenRefusal::Revoked { .. }));
+    issuer.believe(RevokedTokens::default());
+    assert!(issuer.verifier.verify(&token).is_ok());
+}
+
+#[test]
+fn remembered_token_is_refused_once_it_has_expired() {
+    let (issuer, token) = remembered();
+    let left = u64::try_from(claims().exp - NOW + CLOCK_SKEW_SECONDS).unwrap();
+    issuer.clock.advance(Duration::from_secs(left - 1));
+    assert!(issuer.verifier.verify(&token).is_ok());
+    issuer.clock.advance(Duration::from_secs(1));
+    assert!(matches!(issuer.refusal(&token), TokenRefusal::Expired { .. }));
+}
+
+#[test]
+fn remembered_token_is_refused_once_its_key_is_withdrawn_or_replaced() {
+    let (issuer, token) = remembered();
+    let trust = |keys| TokenTrust { issuer: ISSUER.to_owned(), keys, revoked: Default::default() };
+    issuer.verifier.replace_trust(trust(Vec::new()));
+    assert_eq!(issuer.refusal(&token), TokenRefusal::UnknownKey);
+    // Another key under the same identifier is another key.
+    let other = Issuer::new();
+    let key = TokenKey::from_sec1(KID, other.key.public_key_raw()).unwrap();
+    issuer.verifier.replace_trust(trust(vec![key]));
+    assert_eq!(issuer.refusal(&token), TokenRefusal::WrongSignature);
+    assert!(issuer.verifier.verify(&other.sign(|_, _| {})).is_ok());
+    issuer.believe(RevokedTokens::default());
+    assert!(issuer.verifier.verify(&token).is_ok());
+}
+
+#[test]
+fn remembered_token_is_refused_once_its_issuer_is_another() {
+    let (issuer, token) = remembered();
+    let key = TokenKey::from_sec1(KID, issuer.key.public_key_raw()).unwrap();
+    issuer.verifier.replace_trust(TokenTrust {
+        issuer: "https://idms.charlie.example".to_owned(),
+        keys: vec![key],
+        revoked: Default::default(),
+    });
+    assert_eq!(issuer.refusal(&token), TokenRefusal::WrongIssuer);
+}
+
+#[test]
+fn nothing_is_remembered_of_a_bad_signature_or_an_expired_token() {
+    let issuer = Issuer::new();
+    let forged = Issuer::new().sign(|_, _| {});
+    let expired = issuer.sign(|_, claims| claims.exp = NOW - 100);
+    for token in [forged, expired] {
+        assert!(issuer.verifier.verify(&token).is_err());
+    }
+    assert_eq!(issuer.verifier.verified.count(), 0);
+}

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 use mcx_types::{Subject, Timestamp};
+use sha2::{Digest, Sha256};
 
 /// The own identity management server as an issuer of access tokens.
 #[derive(Debug, Clone)]
@@ -37,7 +38,11 @@ pub struct TokenKeyError;
 pub struct TokenKey {
     kid: String,
     key: DecodingKey,
+    fingerprint: KeyFingerprint,
 }
+
+/// Tells keys apart, whatever identifiers they go by.
+pub(super) type KeyFingerprint = [u8; 32];
 
 impl TokenKey {
     /// A key by the coordinates of its JWK: `x` and `y`, in base64url (RFC 7518 6.2.1).
@@ -45,7 +50,8 @@ impl TokenKey {
     /// # Errors
     /// [`TokenKeyError`]
     pub fn from_jwk(kid: impl Into<String>, x: &str, y: &str) -> Result<Self, TokenKeyError> {
-        Self::checked(kid.into(), DecodingKey::from_ec_components(x, y).map_err(|_| TokenKeyError)?)
+        let key = DecodingKey::from_ec_components(x, y).map_err(|_| TokenKeyError)?;
+        Self::checked(kid.into(), key, Sha256::digest(format!("jwk {x} {y}")).into())
     }
 
     /// A key as an elliptic curve point (SEC 1 2.3.3), compressed or not.
@@ -53,13 +59,14 @@ impl TokenKey {
     /// # Errors
     /// [`TokenKeyError`]
     pub fn from_sec1(kid: impl Into<String>, point: &[u8]) -> Result<Self, TokenKeyError> {
-        Self::checked(kid.into(), DecodingKey::from_ec_der(point))
+        let fingerprint = Sha256::digest([b"sec1 ", point].concat()).into();
+        Self::checked(kid.into(), DecodingKey::from_ec_der(point), fingerprint)
     }
 
-    fn checked(kid: String, key: DecodingKey) -> Result<Self, TokenKeyError> {
+    fn checked(kid: String, key: DecodingKey, fingerprint: KeyFingerprint) -> Result<Self, TokenKeyError> {
         // A signature of nothing: whether it fits is no matter, only that the key could be tried.
         match jsonwebtoken::crypto::verify("", b"", &key, Algorithm::ES256) {
-            Ok(_) => Ok(Self { kid, key }),
+            Ok(_) => Ok(Self { kid, key, fingerprint }),
             Err(_) => Err(TokenKeyError),
         }
     }
@@ -67,6 +74,10 @@ impl TokenKey {
     /// The id by which the header of a token names the key.
     pub fn kid(&self) -> &str {
         &self.kid
+    }
+
+    pub(super) fn fingerprint(&self) -> KeyFingerprint {
+        self.fingerprint
     }
 
     pub(super) fn decoding_key(&self) -> &DecodingKey {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mcx_federation::Listener;
 use mcx_runtime::CallContext;
-use mcx_runtime::error::decode_status;
+use mcx_runtime::error::{ErrorFacts, VIOLATIONS_LEFT_OUT, decode_status, status};
 use mcx_runtime::limited;
 use mcx_runtime::readiness::Readiness;
 use mcx_runtime::server::{ServerConfig, ServerError};
-use mcx_types::Entity;
+use mcx_types::{Entity, Violation};
 use tonic::body::Body;
 use tonic::{Code, Request};
 use tonic_health::pb::health_client::HealthClient;
@@ -45,6 +45,48 @@ async fn a_panic_does_not_end_the_connection() {
     assert_eq!((broken.code(), decode_status(&broken).reason.as_str()), (Code::Internal, "PANIC"));
     assert!(!format!("{broken:?}").contains("secret words"));
     assert_eq!(client.ask("go on").await.unwrap().into_inner().text, "go on");
+}
+
+/// A request with very many wrong fields.
+#[derive(Debug, thiserror::Error)]
+#[error("the request has many invalid fields")]
+struct ManyViolations(Vec<Violation>);
+
+impl ErrorFacts for ManyViolations {
+    fn code(&self) -> Code {
+        Code::InvalidArgument
+    }
+
+    fn reason(&self) -> &'static str {
+        "INVALID_REQUEST"
+    }
+
+    fn domain(&self) -> &'static str {
+        "mcx.test.v1"
+    }
+
+    fn violations(&self) -> &[Violation] {
+        &self.0
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_wrong_fields_reach_the_caller_as_many_as_there_is_room_for() {
+    let system = System::new();
+    let refusing = TestService::new(|_| async {
+        let wrong = |number| Violation {
+            field: format!("users[{number}].primary_identities.impus[0]"),
+            description: "must be a sip or tel uri".to_owned(),
+        };
+        Err(status(&ManyViolations((0..10_000).map(wrong).collect())))
+    });
+    let server = system.serve(refusing, ServerConfig::default()).await;
+    let refused = decode_status(&system.client(server.address).ask("?").await.unwrap_err());
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "INVALID_REQUEST"));
+    let left_out: usize = refused.metadata[VIOLATIONS_LEFT_OUT].parse().unwrap();
+    assert_eq!(refused.violations.len() + left_out, 10_000);
+    assert!(refused.violations.len() > 30, "{}", refused.violations.len());
+    assert_eq!(refused.violations[29].field, "users[29].primary_identities.impus[0]");
 }
 
 #[tokio::test]

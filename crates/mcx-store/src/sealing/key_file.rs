@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-use super::key_ring::{KeyRing, KeyRingError, new_key_file, with_added_key};
+use super::key_ring::{KeyRing, KeyRingError, new_key_file, with_added_key, without_key};
 
 /// More than any number of keys needs.
 const SIZE_LIMIT: u64 = 1 << 20;
@@ -46,6 +46,30 @@ pub enum KeyFileError {
         path: PathBuf,
         /// What is wrong with it.
         source: KeyRingError,
+    },
+    /// A key that is to be removed is not in it.
+    #[error("key file {} has no key {key_id}", path.display())]
+    KeyUnknown {
+        /// The file.
+        path: PathBuf,
+        /// The identifier.
+        key_id: String,
+    },
+    /// The key that is to be removed is the one that seals.
+    #[error("key {key_id} is the active one of key file {}: make another one active first", path.display())]
+    KeyActive {
+        /// The file.
+        path: PathBuf,
+        /// The identifier.
+        key_id: String,
+    },
+    /// The line of the key cannot be told from the others.
+    #[error("key file {} is written so that key {key_id} has to be removed by hand", path.display())]
+    KeyNotFoundInText {
+        /// The file.
+        path: PathBuf,
+        /// The identifier.
+        key_id: String,
     },
 }
 
@@ -132,12 +156,51 @@ pub fn create_key_file(path: &Path, key_id: &str, key: [u8; 32]) -> Result<(), K
 /// [`KeyFileError`]: the file cannot be used or written, or holds a key with that identifier already.
 pub fn add_key(path: &Path, key_id: &str, key: [u8; 32]) -> Result<(), KeyFileError> {
     let key = Zeroizing::new(key);
-    let inaccessible = |source| KeyFileError::Inaccessible { path: path.to_owned(), source };
     // Refuses a file that others may read before anything is added to it.
     read(path)?;
-    let before = Zeroizing::new(std::fs::read_to_string(path).map_err(inaccessible)?);
-    let text = with_added_key(&before, key_id, &key);
-    KeyRing::parse(&text).map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })?;
+    replace(path, &with_added_key(&read_text(path)?, key_id, &key))
+}
+
+/// Whether `key_id` may be removed from a key file, as far as the file itself says.
+///
+/// # Errors
+/// [`KeyFileError`]: the file cannot be used, the key is not in it, or is its active one.
+pub fn check_removable(path: &Path, key_id: &str) -> Result<(), KeyFileError> {
+    let ring = read(path)?;
+    let (path, key_id) = (path.to_owned(), key_id.to_owned());
+    if !ring.has(&key_id) {
+        return Err(KeyFileError::KeyUnknown { path, key_id });
+    }
+    if ring.active_key_id() == key_id {
+        return Err(KeyFileError::KeyActive { path, key_id });
+    }
+    Ok(())
+}
+
+/// Removes a key from a key file. What is sealed under it is lost: whoever calls this has made sure that nothing is.
+///
+/// # Errors
+/// [`KeyFileError`]: as of [`check_removable`], or the file cannot be written.
+pub fn remove_key(path: &Path, key_id: &str) -> Result<(), KeyFileError> {
+    check_removable(path, key_id)?;
+    let text = without_key(&read_text(path)?, key_id);
+    let text = text.filter(|text| KeyRing::parse(text).is_ok_and(|ring| !ring.has(key_id)));
+    let text = text.ok_or_else(|| KeyFileError::KeyNotFoundInText {
+        path: path.to_owned(),
+        key_id: key_id.to_owned(),
+    })?;
+    replace(path, &text)
+}
+
+fn read_text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let text = std::fs::read_to_string(path);
+    text.map(Zeroizing::new).map_err(|source| KeyFileError::Inaccessible { path: path.to_owned(), source })
+}
+
+/// Exchanges the whole file at once.
+fn replace(path: &Path, text: &str) -> Result<(), KeyFileError> {
+    let inaccessible = |source| KeyFileError::Inaccessible { path: path.to_owned(), source };
+    KeyRing::parse(text).map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })?;
     let temporary = path.with_extension("new");
     let mode = std::fs::metadata(path).map_err(inaccessible)?.mode() & 0o777;
     let written = OpenOptions::new()
@@ -206,6 +269,36 @@ mod tests {
 
         assert!(add_key(&path, "2026-02", [9; 32]).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn removed_key_is_gone_and_the_active_one_cannot_be_removed() {
+        let (_directory, path) = key_file();
+        add_key(&path, "2026-02", [8; 32]).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let active = remove_key(&path, "2026-02").unwrap_err();
+        assert!(matches!(active, KeyFileError::KeyActive { .. }), "{active}");
+        let unknown = remove_key(&path, "2026").unwrap_err();
+        assert!(matches!(unknown, KeyFileError::KeyUnknown { .. }), "{unknown}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+
+        remove_key(&path, "2026-01").unwrap();
+        let ring = KeyFile::open(&path).unwrap().ring();
+        assert_eq!((ring.active_key_id(), ring.has("2026-01")), ("2026-02", false));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn key_file_written_in_another_way_is_left_to_its_author() {
+        let (_directory, path) = key_file();
+        add_key(&path, "2026-02", [8; 32]).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let one_line: Vec<&str> = text.lines().filter(|line| line.starts_with("\"2026")).collect();
+        let inline = format!("active = \"2026-02\"\nkeys = {{ {} }}\n", one_line.join(", "));
+        std::fs::write(&path, &inline).unwrap();
+        let error = remove_key(&path, "2026-01").unwrap_err();
+        assert!(matches!(error, KeyFileError::KeyNotFoundInText { .. }), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), inline);
     }
 
     #[tokio::test]

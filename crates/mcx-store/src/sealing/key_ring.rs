@@ -125,6 +125,11 @@ impl KeyRing {
         &self.active
     }
 
+    /// Whether there is a key with this identifier.
+    pub fn has(&self, key_id: &str) -> bool {
+        self.ciphers.contains_key(key_id)
+    }
+
     /// Seals a secret under the active key. `nonce` is random and never used again; `bound_to` names the purpose and the row, and is
     /// needed again to open.
     pub fn seal(&self, bound_to: &[u8], secret: &[u8], nonce: [u8; NONCE_LENGTH]) -> SealedSecret {
@@ -190,6 +195,21 @@ pub(super) fn with_added_key(text: &str, key_id: &str, key: &[u8; 32]) -> Zeroiz
     // `[keys]` is the only table of the file, so that what stands at its end belongs to it.
     with_key.extend(["\"", key_id, "\" = \"", encoded.as_str(), "\"\n"]);
     with_key
+}
+
+/// The text of a key file without one of its keys, or `None` where the line of that key cannot be told from others: operators may have
+/// written the file by hand.
+pub(super) fn without_key(text: &str, key_id: &str) -> Option<Zeroizing<String>> {
+    let is_of_key = |line: &&str| {
+        let name = line.split_once('=').map_or("", |(name, _)| name.trim());
+        name.trim_matches(['"', '\'']) == key_id
+    };
+    let (of_key, others): (Vec<&str>, Vec<&str>) = text.lines().partition(is_of_key);
+    let mut without_key = Zeroizing::new(String::with_capacity(text.len()));
+    for line in others {
+        without_key.extend([line, "\n"]);
+    }
+    (of_key.len() == 1).then_some(without_key)
 }
 
 #[cfg(test)]

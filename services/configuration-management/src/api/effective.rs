@@ -28,4 +28,16 @@ impl EffectiveProfileService for EffectiveProfileApi {
         let (user, index) = violations.finish(user.zip(index)).map_err(refuse)?;
         self.0.effective_profile(&user, index).await.map(Response::new).map_err(refuse)
     }
+
+    async fn get_permitted_migration(
+        &self,
+        request: Request<proto::GetPermittedMigrationRequest>,
+    ) -> Result<Response<proto::GetPermittedMigrationResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::new();
+        let user = wire::service_user(&mut violations, "identity", request.identity.as_ref());
+        let partner = violations.parse("partner_mc_system_id", &request.partner_mc_system_id);
+        let (user, partner) = violations.finish(user.zip(partner)).map_err(refuse)?;
+        self.0.permitted_migration(&user, &partner).await.map(Response::new).map_err(refuse)
+    }
 }

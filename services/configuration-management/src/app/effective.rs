@@ -2,8 +2,10 @@
 
 use mcx_federation::access_token::AuthenticatedUser;
 use mcx_proto::configuration::v1 as proto;
+use mcx_proto::types::v1::McService as WireService;
 use mcx_runtime::procedure_step;
-use mcx_types::{Entity, McService, ProfileIndex};
+use mcx_types::{Entity, McService, McSystemId, ProfileIndex};
+use prost::Message;
 use tracing::Instrument;
 
 use super::App;
@@ -87,10 +89,14 @@ impl App {
         &self,
         user: &ServiceUser,
     ) -> Result<(StoredProfiles, Vec<users::Target>), Error> {
+        let stored = self.profiles_without_targets(user).await?;
+        Ok((stored, users::targets(&self.database, user).await?))
+    }
+
+    async fn profiles_without_targets(&self, user: &ServiceUser) -> Result<StoredProfiles, Error> {
         let prefix = user_profile_prefix(user);
         let stored = documents::all(&self.database, Kind::UserProfile, &prefix).await?;
-        let targets = users::targets(&self.database, user).await?;
-        Ok((StoredProfiles::read(stored, &self.own)?, targets))
+        StoredProfiles::read(stored, &self.own)
     }
 
     /// The profile that is in force for a user: the one with the index, or the pre-selected one.
@@ -112,7 +118,7 @@ impl App {
         user: &ServiceUser,
         index: Option<ProfileIndex>,
     ) -> Result<proto::UserProfile, Error> {
-        let (stored, targets) = self.stored_profiles(user).await?;
+        let stored = self.profiles_without_targets(user).await?;
         let profile = match index {
             None => {
                 stored.profiles.pre_selected().ok_or_else(|| Error::NoUserProfile { user: user.clone() })?
@@ -126,7 +132,25 @@ impl App {
                 profile
             }
         };
-        stored.present(profile, &targets)
+        stored.present(profile, &[])
+    }
+
+    /// The migration by which an own user may be served by a partner.
+    pub(crate) async fn permitted_migration(
+        &self,
+        user: &ServiceUser,
+        partner: &McSystemId,
+    ) -> Result<proto::GetPermittedMigrationResponse, Error> {
+        let not_permitted = || Error::MigrationNotPermitted(partner.clone());
+        let target = users::target(&self.database, user, partner).await?.ok_or_else(not_permitted)?;
+        let content = proto::MigrationTarget::decode(target.content.as_slice())?;
+        let identities = content.access_information.unwrap_or_default().mc_service_identities;
+        let mc_service = WireService::from(user.mc_service);
+        let there = identities.into_iter().find(|identity| identity.mc_service() == mc_service);
+        Ok(proto::GetPermittedMigrationResponse {
+            migration_id: target.migration_id.to_string(),
+            partner_mc_service_id: there.ok_or_else(not_permitted)?.mc_service_id,
+        })
     }
 
     /// A profile as an operator sees it: enabled or not, of an own user or of a visitor.

@@ -104,6 +104,25 @@ pub(crate) async fn targets_of_migration(
     read(rows)
 }
 
+/// The target of a user at one partner.
+pub(crate) async fn target(
+    database: &Database,
+    user: &ServiceUser,
+    partner: &McSystemId,
+) -> Result<Option<Target>, StoreError> {
+    let row: Option<Row> = database
+        .statement(
+            "SELECT migration_id, mc_service, mc_service_id, partner_mc_system_id, content FROM migration_target \
+             WHERE mc_service = $1 AND mc_service_id = $2 AND partner_mc_system_id = $3",
+        )
+        .bind(user.mc_service.as_str())
+        .bind(user.id.as_str())
+        .bind(partner.as_str())
+        .fetch_optional()
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
 /// Whether the user may migrate to the partner.
 pub(crate) async fn may_migrate(
     database: &Database,

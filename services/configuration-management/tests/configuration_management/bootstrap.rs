@@ -5,7 +5,8 @@ use mcx_types::{Clock, SystemClock};
 use std::time::Duration;
 use tonic::Code;
 
-use crate::fixture::{System, fields, initial_ue_configuration, on_every_database, reason, refusal};
+use crate::fixture::{System, fields, on_every_database, reason, refusal};
+use crate::samples::initial_ue_configuration;
 
 on_every_database!(crate::fixture::System:
     enrolment_code_is_good_once,

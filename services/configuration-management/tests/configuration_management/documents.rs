@@ -8,7 +8,8 @@ use mcx_types::Entity;
 use proto::initial_ue_configuration_service_client::InitialUeConfigurationServiceClient;
 use tonic::Code;
 
-use crate::fixture::{System, fields, initial_ue_configuration, on_every_database, policy, reason, refusal};
+use crate::fixture::{System, fields, on_every_database, reason, refusal};
+use crate::samples::{initial_ue_configuration, policy};
 
 on_every_database!(crate::fixture::System:
     initial_ue_configuration_is_one_per_system_and_is_checked,

@@ -2,13 +2,19 @@
 
 use configuration_management::client::Reason;
 use mcx_proto::configuration::v1 as proto;
-use mcx_types::{McService, ProfileIndex};
+use mcx_proto::configuration::v1::effective_profile_service_client::EffectiveProfileServiceClient;
+use mcx_types::{Entity, McService, ProfileIndex};
 
-use crate::fixture::{System, on_every_database, profile, user_id};
+use crate::fixture::{MIGRATION, Pair, fields, on_every_database, reason};
+use crate::samples::{access_information, identity, profile, user_id};
 
-on_every_database!(crate::fixture::System: what_is_in_force_follows_each_change_at_once);
+on_every_database!(crate::fixture::Pair:
+    what_is_in_force_follows_each_change_at_once,
+    permitted_migration_is_told_for_the_partner_that_accepted_and_the_profile_stays_without_it,
+);
 
-async fn what_is_in_force_follows_each_change_at_once(system: System) {
+async fn what_is_in_force_follows_each_change_at_once(pair: Pair) {
+    let system = &pair.alpha;
     let alice = user_id("alice", system.id());
     let client = system.effective();
     let get = async |index| client.get(McService::Ptt, &alice, index).await;
@@ -28,4 +34,38 @@ async fn what_is_in_force_follows_each_change_at_once(system: System) {
     system.update(disabled).await;
     assert_eq!(get(Some(ProfileIndex(0))).await.unwrap_err().reason(), Some(Reason::UserProfileDisabled));
     assert_eq!(get(None).await.unwrap_err().reason(), Some(Reason::UserProfileUnknown));
+}
+
+async fn permitted_migration_is_told_for_the_partner_that_accepted_and_the_profile_stays_without_it(
+    pair: Pair,
+) {
+    let alpha = &pair.alpha;
+    let channel = alpha.as_entity(Entity::McService);
+    let ask = async |name: &str, partner: &str| {
+        let request = proto::GetPermittedMigrationRequest {
+            identity: Some(identity(name)),
+            partner_mc_system_id: partner.to_owned(),
+        };
+        EffectiveProfileServiceClient::new(channel.clone()).get_permitted_migration(request).await
+    };
+    let named = proto::MigrationTarget { mc_system_id: "bravo.example".to_owned(), ..Default::default() };
+    let with_target = proto::UserProfile { migration_targets: vec![named.clone()], ..profile("alice", 0) };
+    alpha.create(with_target).await;
+    assert_eq!(reason(ask("alice", "bravo.example").await), "MIGRATION_NOT_PERMITTED", "it is only named");
+
+    pair.let_alice_go().await;
+    let permitted = ask("alice", "bravo.example").await.unwrap().into_inner();
+    let there = access_information(&pair.bravo.own).mc_service_identities[0].mc_service_id.clone();
+    assert_eq!(permitted.migration_id, MIGRATION.to_string());
+    assert_eq!(permitted.partner_mc_service_id, there);
+    let in_force = alpha.effective().get(McService::Ptt, &user_id("alice", alpha.id()), None).await.unwrap();
+    assert_eq!(in_force.user_profile.migration_targets, [named]);
+
+    assert_eq!(reason(ask("alice", "charlie.example").await), "MIGRATION_NOT_PERMITTED");
+    assert_eq!(reason(ask("bob", "bravo.example").await), "MIGRATION_NOT_PERMITTED");
+    let nothing = proto::GetPermittedMigrationRequest::default();
+    let outcome = EffectiveProfileServiceClient::new(channel.clone()).get_permitted_migration(nothing).await;
+    assert_eq!(fields(outcome), ["identity", "partner_mc_system_id"]);
+    pair.alpha.migration().delete_migration_targets(&[MIGRATION]).await.unwrap();
+    assert_eq!(reason(ask("alice", "bravo.example").await), "MIGRATION_NOT_PERMITTED");
 }

@@ -7,6 +7,7 @@ mod documents;
 mod effective;
 mod fixture;
 mod migration;
+mod samples;
 mod sharing;
 mod user_profiles;
 mod users;

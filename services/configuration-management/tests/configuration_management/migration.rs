@@ -5,10 +5,8 @@ use mcx_proto::configuration::v1 as proto;
 use mcx_proto::types::v1 as types;
 use uuid::Uuid;
 
-use crate::fixture::{
-    MIGRATION, Pair, access_information, alice_as_target, alice_as_visitor, identity, on_every_database,
-    profile,
-};
+use crate::fixture::{MIGRATION, Pair, on_every_database};
+use crate::samples::{access_information, alice_as_target, alice_as_visitor, identity, profile};
 
 on_every_database!(crate::fixture::Pair:
     targets_go_into_the_profiles_present_and_future,

@@ -8,10 +8,8 @@ use mcx_types::{Clock, McService, SystemClock};
 use std::time::Duration;
 use tonic::Code;
 
-use crate::fixture::{
-    MIGRATION, Pair, alice_as_target, alice_as_visitor, fields, group_ids, identity, on_every_database,
-    policy, profile, reason, refusal, user_id,
-};
+use crate::fixture::{MIGRATION, Pair, fields, on_every_database, reason, refusal};
+use crate::samples::{alice_as_target, alice_as_visitor, group_ids, identity, policy, profile, user_id};
 use crate::watching::Watch;
 
 on_every_database!(crate::fixture::Pair:

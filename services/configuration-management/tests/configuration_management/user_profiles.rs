@@ -3,7 +3,8 @@
 use mcx_proto::configuration::v1 as proto;
 use tonic::Code;
 
-use crate::fixture::{System, fields, identity, on_every_database, profile, reason, refusal};
+use crate::fixture::{System, fields, on_every_database, reason, refusal};
+use crate::samples::{identity, profile};
 
 on_every_database!(crate::fixture::System:
     created_profile_is_read_as_it_was_given,

@@ -6,7 +6,8 @@ use mcx_proto::types::v1::McService;
 use mcx_testkit::authorized;
 use tonic::Code;
 
-use crate::fixture::{System, fields, on_every_database, profile, reason, refusal};
+use crate::fixture::{System, fields, on_every_database, reason, refusal};
+use crate::samples::profile;
 
 on_every_database!(crate::fixture::System:
     user_gets_her_own_enabled_profiles_and_nobody_elses,

@@ -10,7 +10,8 @@ use mcx_testkit::authorized;
 use tonic::{Code, Status, Streaming};
 
 use crate::documents::{service_configuration, ue_configuration};
-use crate::fixture::{System, fields, identity, on_every_database, profile, refusal};
+use crate::fixture::{System, fields, on_every_database, refusal};
+use crate::samples::{identity, profile};
 
 on_every_database!(crate::fixture::System:
     watcher_is_told_the_whole_configuration_and_then_each_change,

@@ -104,7 +104,7 @@ impl Connection {
     ///
     /// # Errors
     /// Where the configuration names no address of it.
-    pub(super) fn channel(&self, entity: Entity) -> Result<Outgoing<Channel>> {
+    pub(crate) fn channel(&self, entity: Entity) -> Result<Outgoing<Channel>> {
         let endpoint = self.endpoints.of(entity);
         let expected = SpiffeId::entity(self.system.clone(), endpoint.identity);
         Ok(Outgoing::new(self.dialer.channel(expected, endpoint.addresses.clone())?))

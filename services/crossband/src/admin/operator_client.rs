@@ -7,7 +7,7 @@ use anyhow::Context;
 use futures::{Stream, StreamExt};
 use http::uri::PathAndQuery;
 use mcx_runtime::client::Outgoing;
-use mcx_runtime::error::{RemoteError, decode_status};
+use mcx_runtime::error::{RemoteError, VIOLATIONS_LEFT_OUT, decode_status};
 use mcx_types::Entity;
 use prost_reflect::MethodDescriptor;
 use serde_json::{Map, Value};
@@ -19,8 +19,8 @@ use super::codec::DynamicCodec;
 use super::resource::path_of;
 use super::{Connection, json};
 
-/// How many documents are asked for at once.
-const PAGE_SIZE: u32 = 500;
+/// How many documents are asked for at once; no listing gives fewer where it is asked for so many.
+const PAGE_SIZE: u32 = 100;
 
 /// Why a call did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,8 @@ fn told(error: &RemoteError) -> String {
         .violations
         .iter()
         .map(|violation| format!("\n  {}: {}", violation.field, violation.description));
-    fields.fold(error.to_string(), |text, field| text + &field)
+    let left_out = error.metadata.get(VIOLATIONS_LEFT_OUT).map(|count| format!("\n  and {count} more"));
+    fields.chain(left_out).fold(error.to_string(), |text, field| text + &field)
 }
 
 impl AdminError {

@@ -8,26 +8,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use crossband::admin::{Catalogue, Connection, Manifest, OperatorClient, Target, Verb, apply};
-use mcx_types::McSystemId;
+use crossband::admin::{Catalogue, Manifest, OperatorClient, Verb, apply};
+use prost_reflect::FieldDescriptor;
 use serde_json::{Map, Value, json};
 
+use super::target::TargetArguments;
 use output::{Output, OutputFormat, Progress};
 
 #[derive(Debug, Args)]
 pub(super) struct AdminArguments {
-    /// The ready file that `crossband dev` wrote; needs --system.
-    #[arg(long, value_name = "FILE", global = true, requires = "system", conflicts_with = "config")]
-    ready_file: Option<PathBuf>,
-    /// The MC system of the ready file.
-    #[arg(long, value_name = "MC-SYSTEM-ID", global = true)]
-    system: Option<McSystemId>,
-    /// A configuration file, whose section [endpoints] says where the entities are.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// The folder with operator.pem, operator-key.pem and trust-bundle.pem; without it that of the configuration.
-    #[arg(long, value_name = "DIR", global = true)]
-    certificates: Option<PathBuf>,
+    #[command(flatten)]
+    target: TargetArguments,
     /// How results are printed.
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     output: OutputFormat,
@@ -114,12 +105,7 @@ pub(super) async fn run(arguments: AdminArguments) -> Result<bool> {
         list_resources(&catalogue, &output)?;
         return Ok(true);
     }
-    let target = match (arguments.ready_file, arguments.system, arguments.config) {
-        (Some(file), Some(system), None) => Target::Ready { file, system },
-        (None, _, Some(file)) => Target::Configured { file, certificates: arguments.certificates },
-        _ => bail!("say which system: --ready-file FILE --system MC-SYSTEM-ID, or --config FILE"),
-    };
-    let client = OperatorClient::new(Connection::open(&target)?);
+    let client = OperatorClient::new(arguments.target.connect()?);
     let session = Session { catalogue, client, output };
     match arguments.command {
         AdminCommand::Resources => Ok(true),
@@ -142,7 +128,7 @@ fn list_resources(catalogue: &Catalogue, output: &Output) -> Result<()> {
             json!({ "kind": resource.name, "entity": resource.entity.as_str(), "verbs": verbs })
         })
         .collect();
-    output.documents(&documents)
+    output.resources(&documents, None, &["kind".to_owned()])
 }
 
 impl Session {
@@ -151,7 +137,13 @@ impl Session {
         let Some(method) = resource.methods.get(&Verb::List) else { bail!("{kind} cannot be listed") };
         let filter = fields(filter)?;
         let documents = self.client.list(resource.entity, method, &filter, limit).await?;
-        self.output.documents(&documents)?;
+        let listed = method.output().fields().find(FieldDescriptor::is_list);
+        let contract = listed.and_then(|field| field.kind().as_message().cloned());
+        let key: Vec<String> = match resource.methods.get(&Verb::Get) {
+            Some(get) => get.input().fields().map(|field| field.name().to_owned()).collect(),
+            None => Vec::new(),
+        };
+        self.output.resources(&documents, contract.as_ref(), &key)?;
         Ok(true)
     }
 

@@ -19,6 +19,7 @@ mod processes;
 mod program;
 mod provisioning_crash;
 mod reflection;
+mod sealed_secrets;
 mod service;
 mod sipp;
 mod systems;

@@ -11,22 +11,16 @@ use mcx_proto::functionalalias::v1 as proto;
 use mcx_proto::functionalalias::v1::functional_alias_configuration_service_client::FunctionalAliasConfigurationServiceClient;
 use mcx_proto::functionalalias::v1::functional_alias_service_client::FunctionalAliasServiceClient;
 use mcx_proto::functionalalias::v1::watch_functional_aliases_response::Event;
-use mcx_runtime::error::{RemoteError, decode_status};
 use mcx_runtime::server::ServerConfig;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
-use mcx_testkit::{PostgresServer, TestTokens, TrustDomain, any_port, authorized};
+use mcx_testkit::{TestTokens, TrustDomain, any_port, authorized};
 use mcx_types::{Entity, SystemClock};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-/// Where the system of a test keeps its durable state.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Engine {
-    Sqlite,
-    Postgres,
-}
+pub(crate) use mcx_testkit::{Engine, fields, reason, refusal};
 
 /// What outlives the processes of the system.
 pub(crate) struct Home {
@@ -39,10 +33,7 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn new(engine: Engine) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = match engine {
-            Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
-            Engine::Postgres => PostgresServer::shared().create_database(),
-        };
+        let url = engine.database_url(directory.path());
         let own = TrustDomain::new("alpha.example");
         let tokens = own.tokens();
         Self { own, tokens, url, _directory: directory }
@@ -236,36 +227,8 @@ pub(crate) fn told(alias: &proto::FunctionalAlias) -> proto::FunctionalAlias {
     proto::FunctionalAlias { allowed_users: Vec::new(), ..alias.clone() }
 }
 
-/// What an rpc refused.
-pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, Status>) -> RemoteError {
-    decode_status(&outcome.unwrap_err())
-}
-
-/// The reason of a refusal.
-pub(crate) fn reason<T: std::fmt::Debug>(outcome: Result<T, Status>) -> String {
-    refusal(outcome).reason
-}
-
-/// The fields of a refusal.
-pub(crate) fn fields<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Vec<String> {
-    refusal(outcome).violations.into_iter().map(|violation| violation.field).collect()
-}
-
-/// Makes each test once per engine: `sqlite::name` and `postgres::name`.
+/// Makes each test once per engine.
 macro_rules! on_every_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::Home::new(crate::fixture::Engine::Sqlite)).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::Home::new(crate::fixture::Engine::Postgres)).await;
-            })*
-        }
-    };
+    ($($names:tt)*) => { mcx_testkit::on_every_database!(|engine| std::future::ready(crate::fixture::Home::new(engine)); $($names)*); };
 }
 pub(crate) use on_every_database;

@@ -17,22 +17,16 @@ use mcx_proto::group::v1::group_sharing_service_client::GroupSharingServiceClien
 use mcx_proto::group::v1::migration_group_service_client::MigrationGroupServiceClient;
 use mcx_proto::group::v1::watch_groups_response::Event;
 use mcx_proto::types::v1 as types;
-use mcx_runtime::error::{RemoteError, decode_status};
 use mcx_runtime::server::ServerConfig;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
-use mcx_testkit::{PostgresServer, TestTokens, TrustDomain, any_port, authorized};
+use mcx_testkit::{TestTokens, TrustDomain, any_port, authorized};
 use mcx_types::{Entity, SystemClock, Validity};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-/// Where a system of a test keeps its durable state.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Engine {
-    Sqlite,
-    Postgres,
-}
+pub(crate) use mcx_testkit::{Engine, fields, reason, refusal};
 
 /// What outlives the processes of a system.
 pub(crate) struct Home {
@@ -45,10 +39,7 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn new(name: &str, engine: Engine) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = match engine {
-            Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
-            Engine::Postgres => PostgresServer::shared().create_database(),
-        };
+        let url = engine.database_url(directory.path());
         let own = TrustDomain::new(name);
         let tokens = own.tokens();
         Self { own, tokens, url, _directory: directory }
@@ -371,36 +362,8 @@ pub(crate) fn shared_user(
     }
 }
 
-/// What an rpc refused.
-pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, Status>) -> RemoteError {
-    decode_status(&outcome.unwrap_err())
-}
-
-/// The reason of a refusal.
-pub(crate) fn reason<T: std::fmt::Debug>(outcome: Result<T, Status>) -> String {
-    refusal(outcome).reason
-}
-
-/// The fields of a refusal.
-pub(crate) fn fields<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Vec<String> {
-    refusal(outcome).violations.into_iter().map(|violation| violation.field).collect()
-}
-
-/// Makes each test once per engine: `sqlite::name` and `postgres::name`.
+/// Makes each test once per engine.
 macro_rules! on_every_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::Engine::Sqlite).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::Engine::Postgres).await;
-            })*
-        }
-    };
+    ($($names:tt)*) => { mcx_testkit::on_every_database!(std::future::ready; $($names)*); };
 }
 pub(crate) use on_every_database;

@@ -1,8 +1,10 @@
 //! Making and replacing signing keys. Replicas may try at once: the store lets only one key sign.
 
+use std::collections::BTreeMap;
+
 use mcx_proto::identity::v1 as proto;
 use mcx_store::idempotency::MutatingRequest;
-use mcx_store::sealing::NONCE_LENGTH;
+use mcx_store::sealing::{KeyRing, NONCE_LENGTH, UnsealError};
 use mcx_store::{StoreError, Transaction};
 use metrics::counter;
 use zeroize::Zeroizing;
@@ -17,6 +19,14 @@ use crate::wire;
 /// What binds a sealed signing key to its purpose and its row.
 pub(crate) fn bound_to(kid: &str) -> Vec<u8> {
     [b"mcx.identity.v1 signing key\0", kid.as_bytes()].concat()
+}
+
+/// Why a stored signing key cannot be used: an operator took its key-encryption key away, or it is damaged.
+pub(crate) fn unseal_error(kid: &str, error: UnsealError) -> Error {
+    match error {
+        UnsealError::KeyMissing { key_id } => Error::KeyEncryptionKeyMissing { key_id },
+        UnsealError::Unopenable { .. } => Error::Internal(format!("signing key {kid}: {error}")),
+    }
 }
 
 impl App {
@@ -85,23 +95,50 @@ impl App {
         Ok(())
     }
 
-    /// Seals under the active key-encryption key what is not, so that an old one may leave the key file a few minutes after it was replaced.
-    pub(crate) async fn reseal_signing_keys(&self) -> Result<(), Error> {
-        let ring = self.key_file.ring();
+    /// Reads the key file again, seals what is not under its active key anew, and tells what is sealed under which key now.
+    pub(crate) async fn rotate_key_encryption_key(
+        &self,
+    ) -> Result<proto::RotateKeyEncryptionKeyResponse, Error> {
+        let reloaded = self.key_file.reload().await;
+        let ring =
+            reloaded.map_err(|error| Error::Internal(format!("the key file cannot be read: {error}")))?;
+        let rotated_count = self.reseal_signing_keys(&ring).await?;
+        let mut uses: BTreeMap<String, u64> = BTreeMap::new();
+        for key in signing_keys::list(&self.database).await? {
+            *uses.entry(key.sealed.key_id).or_default() += 1;
+        }
+        let uses = uses.into_iter().map(|(key_id, count)| proto::KeyEncryptionKeyUse { key_id, count });
+        Ok(proto::RotateKeyEncryptionKeyResponse {
+            active_key_id: ring.active_key_id().to_owned(),
+            rotated_count,
+            uses: uses.collect(),
+        })
+    }
+
+    /// Seals under the active key-encryption key what is not; how many keys those were. Where one cannot be opened the others are
+    /// sealed first, then that one is told.
+    pub(crate) async fn reseal_signing_keys(&self, ring: &KeyRing) -> Result<u64, Error> {
+        let mut count = 0;
+        let mut failure = None;
         for key in signing_keys::list(&self.database).await? {
             let former = key.sealed.key_id.as_str();
             if former == ring.active_key_id() {
                 continue;
             }
             let kid = key.facts.public.kid.as_str();
-            let secret = ring
-                .open(&bound_to(kid), &key.sealed)
-                .map_err(|error| Error::Internal(format!("signing key {kid}: {error}")))?;
+            let secret = match ring.open(&bound_to(kid), &key.sealed) {
+                Ok(secret) => secret,
+                Err(error) => {
+                    failure = Some(unseal_error(kid, error));
+                    continue;
+                }
+            };
             let sealed = ring.seal(&bound_to(kid), &secret, self.nonce());
             signing_keys::reseal(&self.database, kid, former, &sealed).await?;
+            count += 1;
             tracing::info!(kid, key_encryption_key_id = sealed.key_id, "signing key sealed anew");
         }
-        Ok(())
+        failure.map_or(Ok(count), Err)
     }
 
     fn nonce(&self) -> [u8; NONCE_LENGTH] {

@@ -75,6 +75,11 @@ impl App {
         Ok(())
     }
 
+    /// Whether tokens can be signed: a key was read since the start.
+    pub(crate) fn can_sign(&self) -> bool {
+        self.trust.signer.borrow().is_some()
+    }
+
     /// To be called after each change of keys and revocations: this replica knows at once, the others in a moment.
     ///
     /// The change is durable; should it not be readable just now, it is at the next interval.
@@ -98,7 +103,7 @@ impl App {
             .key_file
             .ring()
             .open(&super::signing_keys::bound_to(kid), &key.sealed)
-            .map_err(|error| Error::Internal(format!("signing key {kid}: {error}")))?;
+            .map_err(|error| super::signing_keys::unseal_error(kid, error))?;
         let private = PrivateKey::from_octets(&octets)
             .filter(|private| private.public() == key.facts.public)
             .ok_or_else(|| Error::Internal(format!("signing key {kid} is not the one it is stored as")))?;

@@ -75,6 +75,9 @@ impl App {
             match self.refresh_trust().await {
                 Ok(()) => latches.keys.up(),
                 Err(error) => {
+                    if !self.can_sign() {
+                        latches.keys.down(error.to_string());
+                    }
                     tracing::warn!(%error, "keys and revocations cannot be read, they stay as they are");
                 }
             }
@@ -95,7 +98,7 @@ impl App {
             if let Err(error) = self.keep_signing_keys_fresh().await {
                 tracing::warn!(%error, "signing keys not looked after");
             }
-            if let Err(error) = self.reseal_signing_keys().await {
+            if let Err(error) = self.reseal_signing_keys(&self.key_file.ring()).await {
                 tracing::warn!(%error, "signing keys not sealed anew");
             }
         }

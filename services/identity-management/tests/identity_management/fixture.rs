@@ -11,25 +11,26 @@ use mcx_federation::{Listener, TrustBundles, unauthenticated_server_config};
 use mcx_proto::identity::v1 as proto;
 use mcx_proto::identity::v1::account_service_client::AccountServiceClient;
 use mcx_proto::identity::v1::client_registration_service_client::ClientRegistrationServiceClient;
+use mcx_proto::identity::v1::key_encryption_key_service_client::KeyEncryptionKeyServiceClient;
 use mcx_proto::identity::v1::migration_identity_service_client::MigrationIdentityServiceClient;
 use mcx_proto::identity::v1::partner_trust_service_client::PartnerTrustServiceClient;
 use mcx_proto::identity::v1::signing_key_service_client::SigningKeyServiceClient;
 use mcx_proto::identity::v1::token_service_client::TokenServiceClient;
 use mcx_proto::types::v1::{McService, McServiceIdentity};
-use mcx_runtime::error::{RemoteError, decode_status};
 use mcx_runtime::readiness::Readiness;
 use mcx_runtime::server::ServerConfig;
 use mcx_store::sealing::create_key_file;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
-use mcx_testkit::{PostgresServer, TrustDomain, any_port};
+use mcx_testkit::{TrustDomain, any_port};
 use mcx_types::{Clock, Entity, ManualClock, SystemClock};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::user_agent::UserAgent;
+
+pub(crate) use mcx_testkit::{Engine, fields, reason, refusal};
 
 /// The password of every user of a test.
 pub(crate) const PASSWORD: &str = "wet-otter-sings-41";
@@ -40,13 +41,6 @@ pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:49152/callback";
 /// All that users of a test may have.
 pub(crate) const SCOPES: [&str; 3] =
     ["3gpp:mc:ptt_service", "3gpp:mc:data_service", "3gpp:mc:config_management_service"];
-
-/// Where a system of a test keeps its durable state.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Engine {
-    Sqlite,
-    Postgres,
-}
 
 /// What the replicas of a system stand on.
 pub(crate) struct Ground {
@@ -59,10 +53,7 @@ pub(crate) struct Ground {
 impl Ground {
     pub(crate) fn new(mc_system: &str, engine: Engine) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = match engine {
-            Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
-            Engine::Postgres => PostgresServer::shared().create_database(),
-        };
+        let url = engine.database_url(directory.path());
         Self::at(mc_system, directory, url)
     }
 
@@ -123,16 +114,18 @@ impl Ground {
         tokio::spawn(bound.serve(token.clone()));
         let readiness = service.readiness().clone();
         let issuer = service.issuer().to_owned();
+        let https = service.https_address();
         let verifier = service.verifier();
         let running = tokio::spawn(service.run(token.clone().cancelled_owned()));
         readiness.wait_until_serving().await;
-        Replica { grpc, issuer, verifier, readiness, running, shutdown: token.drop_guard() }
+        Replica { grpc, https, issuer, verifier, readiness, running, shutdown: token.drop_guard() }
     }
 }
 
 /// A running identity management server.
 pub(crate) struct Replica {
     pub(crate) grpc: SocketAddr,
+    pub(crate) https: SocketAddr,
     pub(crate) issuer: String,
     /// What the server itself believes.
     pub(crate) verifier: AccessTokenVerifier,
@@ -157,7 +150,12 @@ impl System {
     }
 
     pub(crate) async fn on(ground: Ground) -> Self {
-        let replica = ground.replica(ground.config(), ground.own_cache()).await;
+        let cache = ground.own_cache();
+        Self::with_cache(ground, cache).await
+    }
+
+    pub(crate) async fn with_cache(ground: Ground, cache: SharedCache) -> Self {
+        let replica = ground.replica(ground.config(), cache).await;
         let system = Self { ground, replica };
         system.clients().create_client(create_client(client(UE))).await.unwrap();
         system
@@ -187,6 +185,10 @@ impl System {
 
     pub(crate) fn partner_trusts(&self) -> PartnerTrustServiceClient<Channel> {
         PartnerTrustServiceClient::new(self.operator())
+    }
+
+    pub(crate) fn sealing(&self) -> KeyEncryptionKeyServiceClient<Channel> {
+        KeyEncryptionKeyServiceClient::new(self.operator())
     }
 
     pub(crate) fn signing_keys(&self) -> SigningKeyServiceClient<Channel> {
@@ -283,36 +285,8 @@ pub(crate) fn create_client(client: proto::Client) -> proto::CreateClientRequest
     proto::CreateClientRequest { client: Some(client), ..Default::default() }
 }
 
-/// What an rpc refused.
-pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, Status>) -> RemoteError {
-    decode_status(&outcome.unwrap_err())
-}
-
-/// The reason of a refusal.
-pub(crate) fn reason<T: std::fmt::Debug>(outcome: Result<T, Status>) -> String {
-    refusal(outcome).reason
-}
-
-/// The fields of a refusal.
-pub(crate) fn fields<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Vec<String> {
-    refusal(outcome).violations.into_iter().map(|violation| violation.field).collect()
-}
-
-/// Makes each test once per engine: `sqlite::name` and `postgres::name`.
+/// Makes each test once per engine.
 macro_rules! on_every_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::System::new(crate::fixture::Engine::Sqlite).await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::System::new(crate::fixture::Engine::Postgres).await).await;
-            })*
-        }
-    };
+    ($($names:tt)*) => { mcx_testkit::on_every_database!(crate::fixture::System::new; $($names)*); };
 }
 pub(crate) use on_every_database;

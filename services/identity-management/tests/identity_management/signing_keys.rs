@@ -6,7 +6,7 @@ use mcx_proto::identity::v1 as proto;
 use mcx_proto::identity::v1::SigningKeyState::{Active, Next, Retiring};
 use uuid::Uuid;
 
-use crate::fixture::{System, fields, on_every_database, reason};
+use crate::fixture::{System, fields, on_every_database, reason, refusal};
 
 on_every_database!(
     rotation_leaves_no_token_behind,
@@ -14,6 +14,8 @@ on_every_database!(
     removed_key_signs_and_proves_nothing,
     private_keys_are_sealed,
     keys_are_sealed_anew_when_the_key_file_changes,
+    rotation_on_request_tells_what_is_sealed_under_which_key,
+    key_whose_key_encryption_key_is_missing_is_told_and_the_others_are_rotated,
 );
 
 async fn keys(system: &System) -> Vec<(String, proto::SigningKeyState)> {
@@ -135,4 +137,35 @@ async fn keys_are_sealed_anew_when_the_key_file_changes(system: System) {
     let alice = system.user("alice").await;
     let tokens = system.user_agent().log_in(&alice.mc_id).await;
     assert!(other.verifier.verify(tokens.access_token()).is_ok());
+}
+
+fn uses(rotated: &proto::RotateKeyEncryptionKeyResponse) -> Vec<(&str, u64)> {
+    rotated.uses.iter().map(|used| (used.key_id.as_str(), used.count)).collect()
+}
+
+async fn rotation_on_request_tells_what_is_sealed_under_which_key(system: System) {
+    let mut sealing = system.sealing();
+    let request = proto::RotateKeyEncryptionKeyRequest {};
+    let nothing_to_do = sealing.rotate_key_encryption_key(request).await.unwrap().into_inner();
+    assert_eq!((nothing_to_do.rotated_count, uses(&nothing_to_do)), (0, vec![("2026-01", 2)]));
+
+    // The replica that runs reads the file on request, and need not wait for its next look.
+    mcx_store::sealing::add_key(&system.ground.config().key_file, "2026-02", [8; 32]).unwrap();
+    let rotated = sealing.rotate_key_encryption_key(request).await.unwrap().into_inner();
+    assert_eq!((rotated.active_key_id.as_str(), rotated.rotated_count), ("2026-02", 2));
+    assert_eq!(uses(&rotated), [("2026-02", 2)]);
+}
+
+async fn key_whose_key_encryption_key_is_missing_is_told_and_the_others_are_rotated(system: System) {
+    let database = system.ground.database();
+    let lost = "UPDATE signing_key SET key_encryption_key_id = 'lost' WHERE state = 'ACTIVE'";
+    database.statement(lost).execute().await.unwrap();
+    mcx_store::sealing::add_key(&system.ground.config().key_file, "2026-02", [8; 32]).unwrap();
+    let outcome = system.sealing().rotate_key_encryption_key(proto::RotateKeyEncryptionKeyRequest {}).await;
+    let refused = refusal(outcome);
+    assert_eq!(refused.reason, "KEY_ENCRYPTION_KEY_MISSING");
+    assert_eq!(refused.metadata["key_id"], "lost");
+    let statement = "SELECT key_encryption_key_id FROM signing_key ORDER BY key_encryption_key_id";
+    let under: Vec<(String,)> = database.statement(statement).fetch_all().await.unwrap();
+    assert_eq!(under, [("2026-02".to_owned(),), ("lost".to_owned(),)]);
 }

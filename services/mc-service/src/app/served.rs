@@ -21,7 +21,7 @@ use super::work::Work;
 use super::{App, count_outcome};
 use crate::domain::affiliation::may_affiliate_from_partner;
 use crate::domain::authorization::permit_to_partner;
-use crate::domain::profile::ProfileAnswer;
+use crate::domain::profile::PermittedMigration;
 use crate::domain::user::{Client, ServedBy, User};
 use crate::domain::{EndReason, Rule, rule_name};
 use crate::error::Error;
@@ -80,13 +80,18 @@ impl App {
     ) -> Result<Duration, Error> {
         self.partners.partner(partner)?;
         let client = question.client();
-        let named = self.profile(&client.user, Some(question.profile_index)).await?;
-        let pre_selected = self.profile(&client.user, None).await?;
-        let pre_selected = match &pre_selected {
-            ProfileAnswer::InForce(effective) => Some(&effective.profile),
-            ProfileAnswer::Disabled | ProfileAnswer::Unknown => None,
+        let (named, pre_selected, permitted) = tokio::try_join!(
+            self.profile(&client.user, Some(question.profile_index)),
+            self.profile(&client.user, None),
+            self.permitted_migration(&client.user, partner),
+        )?;
+        // What the partner says of the migration counts only where configuration management, which has it from migration management, says
+        // the same: a mark under another migration would outlive the revocation of this one.
+        let asked = PermittedMigration {
+            migration_id: question.migration_id,
+            partner_id: question.identity.partner.clone(),
         };
-        permit_to_partner(&client.user, partner, &question.identity.partner, named, pre_selected)
+        permit_to_partner(partner, &asked, named, &pre_selected, permitted.as_ref())
             .map_err(Error::NotPermittedToPartner)?;
 
         let mut work = self.begin().await?;

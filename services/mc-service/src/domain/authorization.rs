@@ -3,8 +3,8 @@
 use mcx_types::{McServiceId, McSystemId};
 
 use super::Rule;
-use super::profile::{EffectiveProfile, ProfileAnswer, UserProfile};
-use super::user::{User, Visitor};
+use super::profile::{EffectiveProfile, PermittedMigration, ProfileAnswer};
+use super::user::Visitor;
 
 /// Service authorization of a user at home here (TS 23.280 10.1.1.1, 10.6.1).
 ///
@@ -49,44 +49,41 @@ pub fn admit_visitor(
 
 /// What the primary MC system checks before an own user is served by a partner (TS 23.280 10.6.3, 10.1.1.2).
 ///
-/// `named` is the user profile that the partner applies; `pre_selected` the one that is active at home. A partner applies a user profile
-/// that is valid there or, where none is, one of home use. The permission stands in either: a user profile of home use lists where one
-/// may go, one for migration may be without such a list.
+/// `asked` is what the partner says: by which migration, and who the user is there. `named` is the user profile that the partner applies;
+/// `pre_selected` the one that is active at home; `permitted` the migration that both systems agreed on. A partner applies a user profile
+/// that is valid there or, where none is, one of home use. Who has no user profile of home use in force may not be elsewhere either.
 ///
 /// # Errors
 /// The rule that refuses.
 pub fn permit_to_partner(
-    user: &User,
     partner: &McSystemId,
-    partner_id: &McServiceId,
+    asked: &PermittedMigration,
     named: ProfileAnswer,
-    pre_selected: Option<&UserProfile>,
+    pre_selected: &ProfileAnswer,
+    permitted: Option<&PermittedMigration>,
 ) -> Result<Rule, Rule> {
     let named = in_force(named)?.profile;
     if named.visitor.is_some() {
         // Who is a visitor here has no partner of ours: she migrates from her own primary.
         return Err(Rule::PartnerNotPermitted);
     }
-    if !named.valid_in.is_empty() && !named.valid_in.contains(partner) {
+    let is_of_home_use = named.valid_in.is_empty();
+    if !is_of_home_use && !named.valid_in.contains(partner) {
         return Err(Rule::PartnerNotPermitted);
     }
-    let targets = named
-        .migration_targets
-        .iter()
-        .chain(pre_selected.into_iter().flat_map(|profile| &profile.migration_targets));
-    let agreed_ids: Vec<Option<&McServiceId>> = targets
-        .filter(|target| target.partner == *partner)
-        .map(|target| target.partner_ids.get(&user.mc_service))
-        .collect();
-    if agreed_ids.iter().all(Option::is_none) {
-        // No target at all, or none for this MC service: she may have migrated for others only (10.1.6.2).
+    if !is_of_home_use && !matches!(pre_selected, ProfileAnswer::InForce(_)) {
         return Err(Rule::PartnerNotPermitted);
     }
-    if agreed_ids.into_iter().flatten().any(|agreed| agreed == partner_id) {
-        Ok(Rule::MigrationPermitted)
-    } else {
-        Err(Rule::PartnerIdentityDiffers)
+    // None at all, or none for this MC service: she may have migrated for others only (10.1.6.2).
+    let permitted = permitted.ok_or(Rule::PartnerNotPermitted)?;
+    if permitted.partner_id != asked.partner_id {
+        return Err(Rule::PartnerIdentityDiffers);
     }
+    if permitted.migration_id != asked.migration_id {
+        // An earlier one, which is over, or one that never was.
+        return Err(Rule::MigrationEnded);
+    }
+    Ok(Rule::MigrationPermitted)
 }
 
 fn in_force(answer: ProfileAnswer) -> Result<EffectiveProfile, Rule> {
@@ -99,9 +96,11 @@ fn in_force(answer: ProfileAnswer) -> Result<EffectiveProfile, Rule> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::domain::samples::{
-        answer, home_profile, id, migration_profile, system, user, visitor_profile,
+        answer, home_profile, id, migration_profile, permitted_migration, system, visitor_profile,
     };
 
     #[test]
@@ -150,37 +149,35 @@ mod tests {
     }
 
     #[test]
-    fn primary_permits_exactly_the_partner_identity_and_profile_agreed() {
+    fn primary_permits_exactly_the_migration_partner_identity_and_profile_agreed() {
         let bravo = system("bravo.example");
-        let alice = user("sip:alice@alpha.example");
-        let allotted = id("sip:alice.alpha@bravo.example");
-        let home = home_profile();
-        let decide = |named: ProfileAnswer, partner: &McSystemId, partner_id: &McServiceId| {
-            permit_to_partner(&alice, partner, partner_id, named, Some(&home))
-        };
-        let mut without_video = home_profile();
-        without_video.migration_targets[0].partner_ids.clear();
+        let agreed = permitted_migration();
+        let home = answer(home_profile());
         let cases = [
-            (answer(home_profile()), &bravo, &allotted, Ok(Rule::MigrationPermitted)),
-            // A profile for migration has no targets; the one of home use lists them.
-            (answer(migration_profile("bravo.example")), &bravo, &allotted, Ok(Rule::MigrationPermitted)),
-            (answer(migration_profile("charlie.example")), &bravo, &allotted, Err(Rule::PartnerNotPermitted)),
-            (answer(home_profile()), &system("charlie.example"), &allotted, Err(Rule::PartnerNotPermitted)),
-            (
-                answer(home_profile()),
-                &bravo,
-                &id("sip:bob.alpha@bravo.example"),
-                Err(Rule::PartnerIdentityDiffers),
-            ),
-            (answer(visitor_profile()), &bravo, &allotted, Err(Rule::PartnerNotPermitted)),
-            (ProfileAnswer::Unknown, &bravo, &allotted, Err(Rule::ProfileUnknown)),
-            (ProfileAnswer::Disabled, &bravo, &allotted, Err(Rule::ProfileDisabled)),
+            (answer(home_profile()), Ok(Rule::MigrationPermitted)),
+            (answer(migration_profile("bravo.example")), Ok(Rule::MigrationPermitted)),
+            (answer(migration_profile("charlie.example")), Err(Rule::PartnerNotPermitted)),
+            (answer(visitor_profile()), Err(Rule::PartnerNotPermitted)),
+            (ProfileAnswer::Unknown, Err(Rule::ProfileUnknown)),
+            (ProfileAnswer::Disabled, Err(Rule::ProfileDisabled)),
         ];
-        for (named, partner, partner_id, expected) in cases {
-            assert_eq!(decide(named.clone(), partner, partner_id), expected, "{named:?} {partner}");
+        for (named, expected) in cases {
+            let decided = permit_to_partner(&bravo, &agreed, named.clone(), &home, Some(&agreed));
+            assert_eq!(decided, expected, "{named:?}");
         }
-        let decided =
-            permit_to_partner(&alice, &bravo, &allotted, answer(without_video.clone()), Some(&without_video));
-        assert_eq!(decided, Err(Rule::PartnerNotPermitted), "this mc service is not agreed");
+        // A profile for migration alone permits nothing.
+        for pre_selected in [ProfileAnswer::Unknown, ProfileAnswer::Disabled] {
+            let named = answer(migration_profile("bravo.example"));
+            let decided = permit_to_partner(&bravo, &agreed, named, &pre_selected, Some(&agreed));
+            assert_eq!(decided, Err(Rule::PartnerNotPermitted), "{pre_selected:?}");
+        }
+        let asks = |asked: &PermittedMigration, permitted| {
+            permit_to_partner(&bravo, asked, answer(home_profile()), &home, permitted)
+        };
+        assert_eq!(asks(&agreed, None), Err(Rule::PartnerNotPermitted));
+        let as_bob = PermittedMigration { partner_id: id("sip:bob.alpha@bravo.example"), ..agreed.clone() };
+        assert_eq!(asks(&as_bob, Some(&agreed)), Err(Rule::PartnerIdentityDiffers));
+        let by_another = PermittedMigration { migration_id: Uuid::from_u128(8), ..agreed.clone() };
+        assert_eq!(asks(&by_another, Some(&agreed)), Err(Rule::MigrationEnded));
     }
 }

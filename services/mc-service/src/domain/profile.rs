@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mcx_types::{FunctionalAlias, McService, McServiceGroupId, McServiceId, McSystemId, ProfileIndex};
+use mcx_types::{FunctionalAlias, McServiceGroupId, McServiceId, McSystemId, ProfileIndex};
+use uuid::Uuid;
 
 use super::user::Visitor;
 
@@ -23,8 +24,6 @@ pub struct UserProfile {
     pub functional_aliases: BTreeSet<FunctionalAlias>,
     /// Whether she may make emergency calls.
     pub emergency_calls: bool,
-    /// To which partners she may migrate with it.
-    pub migration_targets: Vec<MigrationTarget>,
     /// The partners in which it is to be used, and there only; empty: here, and where there is no other.
     pub valid_in: BTreeSet<McSystemId>,
     /// Where a visitor comes from; `None`: the user is at home here.
@@ -49,13 +48,13 @@ pub struct ProfileGroup {
     pub implicit_affiliation: bool,
 }
 
-/// A partner to which a user may migrate, once it has accepted her (TS 23.280 10.1.1.2).
+/// By which migration (TS 23.280 10.17.5) a user may be served by a partner that has accepted her, in one MC service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MigrationTarget {
-    /// The partner.
-    pub partner: McSystemId,
-    /// Who she is there, in each MC service for which she may migrate.
-    pub partner_ids: BTreeMap<McService, McServiceId>,
+pub struct PermittedMigration {
+    /// The migration.
+    pub migration_id: Uuid,
+    /// Who she is there.
+    pub partner_id: McServiceId,
 }
 
 /// What holds for all users of an MC service (TS 23.280 A.5).

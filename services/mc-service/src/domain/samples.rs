@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::group::{Group, GroupForMember, Membership};
 use super::profile::{
-    EffectiveProfile, MigrationTarget, PrivateCalls, ProfileAnswer, ProfileGroup, ServiceTerms, UserProfile,
+    EffectiveProfile, PermittedMigration, PrivateCalls, ProfileAnswer, ProfileGroup, ServiceTerms,
+    UserProfile,
 };
 use super::user::{User, Visitor};
 
@@ -28,7 +29,6 @@ pub(crate) fn group_id() -> McServiceGroupId {
 }
 
 pub(crate) fn home_profile() -> UserProfile {
-    let partner_ids = BTreeMap::from([(McService::Ptt, id("sip:alice.alpha@bravo.example"))]);
     UserProfile {
         index: ProfileIndex(1),
         etag: "7".to_owned(),
@@ -37,19 +37,18 @@ pub(crate) fn home_profile() -> UserProfile {
         max_affiliations: 2,
         functional_aliases: BTreeSet::from(["sip:commander@alpha.example".parse().unwrap()]),
         emergency_calls: true,
-        migration_targets: vec![MigrationTarget { partner: system("bravo.example"), partner_ids }],
         valid_in: BTreeSet::new(),
         visitor: None,
     }
 }
 
 pub(crate) fn migration_profile(valid_in: &str) -> UserProfile {
-    UserProfile {
-        index: ProfileIndex(2),
-        migration_targets: Vec::new(),
-        valid_in: BTreeSet::from([system(valid_in)]),
-        ..home_profile()
-    }
+    UserProfile { index: ProfileIndex(2), valid_in: BTreeSet::from([system(valid_in)]), ..home_profile() }
+}
+
+/// Of alice at bravo.example.
+pub(crate) fn permitted_migration() -> PermittedMigration {
+    PermittedMigration { migration_id: Uuid::from_u128(7), partner_id: id("sip:alice.alpha@bravo.example") }
 }
 
 pub(crate) fn visitor_profile() -> UserProfile {
@@ -58,7 +57,7 @@ pub(crate) fn visitor_profile() -> UserProfile {
         primary_id: id("sip:alice@alpha.example"),
         migration_id: Uuid::from_u128(7),
     };
-    UserProfile { visitor: Some(visitor), migration_targets: Vec::new(), ..home_profile() }
+    UserProfile { visitor: Some(visitor), ..home_profile() }
 }
 
 pub(crate) fn effective(profile: UserProfile) -> EffectiveProfile {

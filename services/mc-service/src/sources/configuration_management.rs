@@ -6,12 +6,13 @@ use std::time::Duration;
 use mcx_proto::configuration::v1 as proto;
 use mcx_proto::configuration::v1::effective_profile_service_client::EffectiveProfileServiceClient;
 use mcx_runtime::client::Outgoing;
-use mcx_types::{McService, McServiceId, McSystemId, ProfileIndex, Violations};
+use mcx_types::{McServiceId, McSystemId, ProfileIndex, Violations};
 use tonic::transport::Channel;
 
 use super::{DEFAULT_TIMEOUT, ProfileSource, SourceError, of_remote, remote, understood, with_timeout};
 use crate::domain::profile::{
-    EffectiveProfile, MigrationTarget, PrivateCalls, ProfileAnswer, ProfileGroup, ServiceTerms, UserProfile,
+    EffectiveProfile, PermittedMigration, PrivateCalls, ProfileAnswer, ProfileGroup, ServiceTerms,
+    UserProfile,
 };
 use crate::domain::user::{User, Visitor};
 use crate::wire;
@@ -64,6 +65,33 @@ impl ProfileSource for ConfigurationManagement {
             }
         }
     }
+
+    async fn permitted_migration(
+        &self,
+        user: &User,
+        partner: &McSystemId,
+    ) -> Result<Option<PermittedMigration>, SourceError> {
+        let message = proto::GetPermittedMigrationRequest {
+            identity: Some(wire::user_identity(user)),
+            partner_mc_system_id: partner.to_string(),
+        };
+        let answer = self.inner.clone().get_permitted_migration(with_timeout(message, self.timeout)).await;
+        match answer {
+            Ok(answer) => permitted(&answer.into_inner()).map(Some),
+            Err(status) => {
+                let remote = remote(&status);
+                if remote.reason == "MIGRATION_NOT_PERMITTED" { Ok(None) } else { Err(of_remote(&remote)) }
+            }
+        }
+    }
+}
+
+fn permitted(answer: &proto::GetPermittedMigrationResponse) -> Result<PermittedMigration, SourceError> {
+    let mut violations = Violations::new();
+    let migration_id = wire::uuid(&mut violations, "migration_id", &answer.migration_id);
+    let partner_id = violations.parse("partner_mc_service_id", &answer.partner_mc_service_id);
+    let (migration_id, partner_id) = understood(violations, migration_id.zip(partner_id))?;
+    Ok(PermittedMigration { migration_id, partner_id })
 }
 
 fn decode(answer: proto::GetEffectiveProfileResponse) -> Result<EffectiveProfile, SourceError> {
@@ -101,8 +129,6 @@ fn user_profile(violations: &mut Violations, profile: proto::UserProfile) -> Opt
     for (at, system) in profile.valid_in.iter().enumerate() {
         valid_in.extend(violations.parse(format!("valid_in[{at}]"), system));
     }
-    let targets = profile.migration_targets.into_iter();
-    let migration_targets = targets.filter_map(|target| migration_target(violations, target)).collect();
     let visitor = match profile.visitor {
         None => Some(None),
         Some(origin) => visitor(violations, &origin).map(Some),
@@ -115,7 +141,6 @@ fn user_profile(violations: &mut Violations, profile: proto::UserProfile) -> Opt
         max_affiliations: profile.max_affiliations,
         functional_aliases,
         emergency_calls: profile.emergency_call_allowed,
-        migration_targets,
         valid_in,
         visitor: visitor?,
     })
@@ -137,16 +162,6 @@ fn private_calls(violations: &mut Violations, rights: &proto::PrivateCallRights)
             None
         }
     }
-}
-
-/// A target, where the partner has accepted the user; without access information nobody may migrate there.
-fn migration_target(violations: &mut Violations, target: proto::MigrationTarget) -> Option<MigrationTarget> {
-    let access = target.access_information?;
-    let partner = violations.parse("migration_targets.mc_system_id", &target.mc_system_id)?;
-    let field = "migration_targets.access_information.mc_service_identities";
-    let partner_ids: BTreeMap<McService, McServiceId> =
-        violations.mc_service_identities(field, &access.mc_service_identities)?;
-    Some(MigrationTarget { partner, partner_ids })
 }
 
 fn visitor(violations: &mut Violations, origin: &proto::VisitorOrigin) -> Option<Visitor> {

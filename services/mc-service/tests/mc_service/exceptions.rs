@@ -122,7 +122,7 @@ async fn refresh_finds_that_the_primary_does_not_permit_any_more(systems: System
     let mut away = systems.visitor().watch(UE).await;
     let mut at_home = systems.alice().watch(UE).await;
     let alice = user(McService::Ptt, "alice", &systems.alpha.id);
-    systems.alpha.sources.change_profile(&alice, 1, |profile| profile.migration_targets.clear());
+    systems.alpha.sources.forbid(&alice, &systems.bravo.id);
     let outcome = systems.visitor().refresh(McService::Ptt, UE).await;
     assert_eq!(reason(outcome).0, "MIGRATION_REFUSED_BY_PRIMARY");
     assert_eq!(away.ended().await, proto::EndReason::Recalled);

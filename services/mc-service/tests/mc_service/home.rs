@@ -266,7 +266,7 @@ async fn client_that_begins_anew_begins_without_affiliations(systems: Systems) {
 }
 
 /// Reads a watch to its end.
-async fn end_of(mut watching: crate::fixture::Watching) -> mcx_runtime::error::RemoteError {
+async fn end_of(mut watching: crate::caller::Watching) -> mcx_runtime::error::RemoteError {
     loop {
         if let Err(status) = watching.message().await {
             return mcx_runtime::error::decode_status(&status);

@@ -4,11 +4,13 @@
 
 mod affiliation;
 mod aliases;
+mod caller;
 mod coming_home;
 mod communication;
 mod exceptions;
 mod fixture;
 mod home;
+mod lying_primary;
 mod migration;
 mod operators;
 mod sources;

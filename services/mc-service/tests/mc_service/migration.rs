@@ -4,17 +4,13 @@ use std::time::Duration;
 
 use mc_service::domain::user::Visitor;
 use mcx_federation::access_token::AccessTokenClaims;
-use mcx_federation::{Listener, TrustBundles};
 use mcx_proto::mcservice::v1 as proto;
 use mcx_proto::mcservice::v1::federation_service_client::FederationServiceClient;
-use mcx_proto::mcservice::v1::federation_service_server::{FederationService, FederationServiceServer};
 use mcx_proto::mcservice::v1::watch_service_status_response::Event;
-use mcx_runtime::readiness::Readiness;
-use mcx_testkit::{Fault, TrustDomain, any_port};
+use mcx_testkit::{Fault, TrustDomain};
 use mcx_types::{Clock, Entity, McService, ProfileIndex, SystemClock, Timestamp};
-use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
 use crate::fixture::{
@@ -25,7 +21,8 @@ use crate::fixture::{
 on_every_database!(
     visitor_is_served_once_her_primary_agrees_and_records_it,
     partner_refuses_who_is_no_visitor_or_another_one,
-    primary_refuses_a_partner_that_its_users_profile_does_not_name,
+    primary_refuses_a_partner_to_which_its_user_may_not_migrate,
+    primary_believes_a_partner_no_other_migration_than_the_one_agreed,
     only_the_services_agreed_are_migrated,
     two_ues_of_one_user_are_served_each_by_itself,
     primary_away_leaves_nothing_half_done_and_the_step_can_be_repeated,
@@ -36,7 +33,6 @@ on_every_database!(
     only_mc_service_servers_of_partners_are_answered,
     client_that_goes_to_another_partner_leaves_the_first_one,
     until_the_agreements_are_known_visitors_have_to_wait,
-    answer_of_the_primary_that_does_not_fit_is_thrown_away,
 );
 
 async fn visitor_is_served_once_her_primary_agrees_and_records_it(systems: Systems) {
@@ -83,9 +79,9 @@ async fn partner_refuses_who_is_no_visitor_or_another_one(systems: Systems) {
     assert!(systems.served_by().await.is_empty(), "the primary was not even asked");
 }
 
-async fn primary_refuses_a_partner_that_its_users_profile_does_not_name(systems: Systems) {
+async fn primary_refuses_a_partner_to_which_its_user_may_not_migrate(systems: Systems) {
     let alice = user(McService::Ptt, "alice", &systems.alpha.id);
-    systems.alpha.sources.change_profile(&alice, 1, |profile| profile.migration_targets.clear());
+    systems.alpha.sources.forbid(&alice, &systems.bravo.id);
     let refused = refusal(systems.visitor().migrate(systems.migrate(McService::Ptt, UE)).await);
     assert_eq!(
         (refused.code, refused.reason.as_str()),
@@ -94,6 +90,28 @@ async fn primary_refuses_a_partner_that_its_users_profile_does_not_name(systems:
     assert_eq!(refused.metadata["hop"], "alpha.example/mc-service");
     assert!(systems.visitor().status(McService::Ptt).await.authorizations.is_empty());
     assert!(systems.served_by().await.is_empty());
+}
+
+async fn primary_believes_a_partner_no_other_migration_than_the_one_agreed(systems: Systems) {
+    let mut bravo = as_bravo(&systems, Entity::McService);
+    let invented = Uuid::from_u128(0xbad).to_string();
+    let lie = proto::FederationServiceAuthorizeMigrationServiceRequest {
+        migration_id: invented,
+        ..question(&systems)
+    };
+    assert_eq!(reason(bravo.authorize_migration_service(lie.clone()).await).0, "MIGRATION_NOT_PERMITTED");
+    assert!(systems.served_by().await.is_empty(), "no mark that the end of the migration would not find");
+    // Nor does a renewal move a mark to another migration.
+    let agreed = question(&systems);
+    bravo.authorize_migration_service(agreed.clone()).await.unwrap();
+    let renewal = proto::FederationServiceAuthorizeMigrationServiceRequest {
+        migration_id: lie.migration_id,
+        renewal: true,
+        ..agreed
+    };
+    assert_eq!(reason(bravo.authorize_migration_service(renewal).await).0, "MIGRATION_NOT_PERMITTED");
+    let [mark] = systems.served_by().await.try_into().unwrap();
+    assert_eq!(mark.migration_id, MIGRATION.to_string());
 }
 
 async fn only_the_services_agreed_are_migrated(systems: Systems) {
@@ -303,11 +321,11 @@ async fn client_that_goes_to_another_partner_leaves_the_first_one(systems: Syste
     assert!(systems.alpha.partners.replace(vec![systems.bravo.terms(), terms]).is_empty());
     let charlie_id = service_id(McService::Ptt, "alice.alpha", charlie.mc_system_id());
     let home = user(McService::Ptt, "alice", &systems.alpha.id);
-    let target = crate::sources::target(charlie.mc_system_id(), &[(McService::Ptt, charlie_id.clone())]);
-    systems.alpha.sources.change_profile(&home, 1, |profile| profile.migration_targets.push(target));
+    let by = Uuid::from_u128(0xc);
+    systems.alpha.sources.permit(&home, charlie.mc_system_id(), &charlie_id, by);
     let mut request = question(&systems);
     request.identity.as_mut().unwrap().partner_mc_service_id = charlie_id.to_string();
-    request.migration_id = Uuid::from_u128(0xc).to_string();
+    request.migration_id = by.to_string();
     let caller = charlie.entity(Entity::McService);
     let channel = systems.alpha.own.channel(caller, Entity::McService, systems.alpha.peer);
     FederationServiceClient::new(channel).authorize_migration_service(request).await.unwrap();
@@ -330,78 +348,4 @@ async fn until_the_agreements_are_known_visitors_have_to_wait(systems: Systems) 
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "AGREEMENTS_NOT_KNOWN"));
     assert_eq!(refused.metadata["hop"], "migration-management");
     assert!(refused.retry_after.is_some());
-}
-
-/// A primary that answers for another user, or not for how long.
-struct Liar {
-    answers_for_another: bool,
-}
-
-#[tonic::async_trait]
-impl FederationService for Liar {
-    async fn authorize_migration_service(
-        &self,
-        request: Request<proto::FederationServiceAuthorizeMigrationServiceRequest>,
-    ) -> Result<Response<proto::FederationServiceAuthorizeMigrationServiceResponse>, Status> {
-        let mut identity = request.into_inner().identity;
-        if self.answers_for_another {
-            identity.as_mut().unwrap().primary_mc_service_id = "sip:mallory@ptt.alpha.example".to_owned();
-        }
-        Ok(Response::new(proto::FederationServiceAuthorizeMigrationServiceResponse { identity, lease: None }))
-    }
-
-    async fn deauthorize_migration_service(
-        &self,
-        _: Request<proto::FederationServiceDeauthorizeMigrationServiceRequest>,
-    ) -> Result<Response<proto::FederationServiceDeauthorizeMigrationServiceResponse>, Status> {
-        Ok(Response::new(Default::default()))
-    }
-
-    async fn end_migration_service(
-        &self,
-        _: Request<proto::EndMigrationServiceRequest>,
-    ) -> Result<Response<proto::EndMigrationServiceResponse>, Status> {
-        Ok(Response::new(Default::default()))
-    }
-
-    async fn affiliate(
-        &self,
-        _: Request<proto::FederationServiceAffiliateRequest>,
-    ) -> Result<Response<proto::FederationServiceAffiliateResponse>, Status> {
-        Ok(Response::new(Default::default()))
-    }
-
-    async fn deaffiliate(
-        &self,
-        _: Request<proto::FederationServiceDeaffiliateRequest>,
-    ) -> Result<Response<proto::FederationServiceDeaffiliateResponse>, Status> {
-        Ok(Response::new(Default::default()))
-    }
-}
-
-async fn answer_of_the_primary_that_does_not_fit_is_thrown_away(systems: Systems) {
-    for (answers_for_another, mismatch) in [(true, "IDENTITY"), (false, "LEASE")] {
-        let identity = systems.alpha.own.entity(Entity::McService);
-        let bundles = TrustBundles::new(identity.clone());
-        bundles.replace_partner(&systems.bravo.id, systems.bravo.own.bundle_pem().as_bytes()).unwrap();
-        let liar = FederationServiceServer::new(Liar { answers_for_another });
-        let server = systems.alpha.own.server(identity, bundles).listener(Listener::Peer, any_port());
-        let bound = server
-            .file_descriptor_set(mcx_proto::FILE_DESCRIPTOR_SET)
-            .add_service(Listener::Peer, liar, &Readiness::new("liar"))
-            .bind()
-            .await
-            .unwrap();
-        let mut terms = systems.alpha.terms();
-        let service = terms.services.get_mut(&Entity::McService).unwrap();
-        service.endpoints = vec![bound.address(Listener::Peer).unwrap().into()];
-        let token = CancellationToken::new();
-        tokio::spawn(bound.serve(token.clone()));
-        let _shutdown = token.drop_guard();
-        assert!(systems.bravo.partners.replace(vec![terms]).is_empty());
-        let refused = refusal(systems.visitor().migrate(systems.migrate(McService::Ptt, UE)).await);
-        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "PARTNER_ANSWER_INVALID"));
-        assert_eq!(refused.metadata["mismatch"], mismatch);
-        assert!(systems.visitor().status(McService::Ptt).await.authorizations.is_empty());
-    }
 }

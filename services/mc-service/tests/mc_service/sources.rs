@@ -1,18 +1,20 @@
 //! Configuration, group and functional alias management as a test wants them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use mc_service::domain::alias::AliasForUser;
 use mc_service::domain::group::{Group, GroupForMember, Membership};
 use mc_service::domain::profile::{
-    EffectiveProfile, MigrationTarget, PrivateCalls, ProfileAnswer, ProfileGroup, ServiceTerms, UserProfile,
+    EffectiveProfile, PermittedMigration, PrivateCalls, ProfileAnswer, ProfileGroup, ServiceTerms,
+    UserProfile,
 };
 use mc_service::domain::user::{User, Visitor};
 use mc_service::sources::{AliasSource, GroupSource, ProfileSource, SourceError};
 use mcx_types::{
     Entity, FunctionalAlias, McService, McServiceGroupId, McServiceId, McSystemId, ProfileIndex,
 };
+use uuid::Uuid;
 
 /// What is in force in one MC system. A change holds from the next question on.
 #[derive(Debug, Default)]
@@ -22,6 +24,7 @@ pub(crate) struct Sources(Mutex<State>);
 struct State {
     profiles: HashMap<(User, ProfileIndex), ProfileAnswer>,
     pre_selected: HashMap<User, ProfileIndex>,
+    migrations: HashMap<(User, McSystemId), PermittedMigration>,
     groups: HashMap<McServiceGroupId, Group>,
     members: HashMap<(McServiceGroupId, McServiceId), Membership>,
     aliases: HashMap<FunctionalAlias, AliasForUser>,
@@ -61,6 +64,22 @@ impl Sources {
             panic!("{user:?} has no profile {index} in force")
         };
         change(&mut effective.profile);
+    }
+
+    /// Lets a user be served by a partner, as who she is there.
+    pub(crate) fn permit(
+        &self,
+        user: &User,
+        partner: &McSystemId,
+        partner_id: &McServiceId,
+        migration_id: Uuid,
+    ) {
+        let permitted = PermittedMigration { migration_id, partner_id: partner_id.clone() };
+        self.0.lock().unwrap().migrations.insert((user.clone(), partner.clone()), permitted);
+    }
+
+    pub(crate) fn forbid(&self, user: &User, partner: &McSystemId) {
+        self.0.lock().unwrap().migrations.remove(&(user.clone(), partner.clone()));
     }
 
     pub(crate) fn disable_profile(&self, user: &User, index: u8) {
@@ -117,6 +136,16 @@ impl ProfileSource for Sources {
         let found = index.and_then(|index| state.profiles.get(&(user.clone(), index)).cloned());
         state.answer(Entity::ConfigurationManagement, found.unwrap_or(ProfileAnswer::Unknown))
     }
+
+    async fn permitted_migration(
+        &self,
+        user: &User,
+        partner: &McSystemId,
+    ) -> Result<Option<PermittedMigration>, SourceError> {
+        let state = self.0.lock().unwrap();
+        let found = state.migrations.get(&(user.clone(), partner.clone())).cloned();
+        state.answer(Entity::ConfigurationManagement, found)
+    }
 }
 
 #[tonic::async_trait]
@@ -160,7 +189,6 @@ pub(crate) fn profile(index: u8, groups: &[&McServiceGroupId]) -> UserProfile {
         max_affiliations: 2,
         functional_aliases: BTreeSet::new(),
         emergency_calls: true,
-        migration_targets: Vec::new(),
         valid_in: BTreeSet::new(),
         visitor: None,
     }
@@ -169,11 +197,6 @@ pub(crate) fn profile(index: u8, groups: &[&McServiceGroupId]) -> UserProfile {
 /// The same, for a visitor.
 pub(crate) fn visitor_profile(index: u8, groups: &[&McServiceGroupId], visitor: Visitor) -> UserProfile {
     UserProfile { visitor: Some(visitor), ..profile(index, groups) }
-}
-
-/// Lets a user profile be used to migrate to a partner.
-pub(crate) fn target(partner: &McSystemId, ids: &[(McService, McServiceId)]) -> MigrationTarget {
-    MigrationTarget { partner: partner.clone(), partner_ids: ids.iter().cloned().collect::<BTreeMap<_, _>>() }
 }
 
 pub(crate) fn group(id: &McServiceGroupId, home: &McSystemId) -> Group {

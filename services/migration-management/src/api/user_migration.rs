@@ -21,9 +21,6 @@ use crate::wire;
 /// The service.
 pub(crate) struct UserMigrationApi(pub(crate) App);
 
-/// How many violations an error has room for: it travels in the trailers of the answer, which clients limit to 16 KiB.
-const VIOLATIONS_LIMIT: usize = 64;
-
 impl UserMigrationApi {
     fn decode_request(
         &self,
@@ -59,21 +56,6 @@ impl UserMigrationApi {
     }
 }
 
-/// The first violations, and how many more there are.
-fn shortened(violations: Violations) -> Violations {
-    let all = violations.as_slice();
-    if all.len() <= VIOLATIONS_LIMIT {
-        return violations;
-    }
-    let mut first = Violations::new();
-    for violation in all.iter().take(VIOLATIONS_LIMIT) {
-        first.add(violation.field.clone(), &violation.description);
-    }
-    let more = all.len() - VIOLATIONS_LIMIT;
-    first.add("users", format_args!("have {more} more invalid fields, which a dry run lists"));
-    first
-}
-
 #[tonic::async_trait]
 impl UserMigrationService for UserMigrationApi {
     async fn request_user_migration(
@@ -101,7 +83,6 @@ impl UserMigrationService for UserMigrationApi {
                     ..Default::default()
                 }))
             }
-            Err(Error::Invalid(violations)) => Err(refuse(shortened(violations))),
             answer => answer.map(Response::new).map_err(refuse),
         }
     }

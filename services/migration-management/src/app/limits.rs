@@ -79,15 +79,27 @@ impl RateLimiter {
             Err(error) => self.count_alone(key, window, error).await,
         };
         if count > u64::from(allowed) {
-            metrics::counter!("mcx_migration_management_rate_limited_total", "partner" => partner.to_string(), "limit" => limit.as_str())
-                .increment(1);
+            count_limited(partner, limit, 1);
             return Err(Refusal::RateLimited { mc_system_id: partner.clone(), limit });
         }
         Ok(())
+    }
+
+    /// Counts users whom a partner offered and who were not taken down, because too many wait for a decision.
+    pub(crate) fn offers_left_out(&self, partner: &McSystemId, users: usize) {
+        if users > 0 {
+            tracing::warn!(%partner, users, "too many offers of the partner wait for a decision, further ones are not taken");
+            count_limited(partner, Limit::PendingOffers, users as u64);
+        }
     }
 
     async fn count_alone(&self, key: &str, window: Duration, error: CacheError) -> u64 {
         tracing::warn!(%error, "the shared cache is away, counting requests in this replica only");
         self.own.increment(key, window).await.unwrap_or(u64::MAX)
     }
+}
+
+fn count_limited(partner: &McSystemId, limit: Limit, count: u64) {
+    const METRIC: &str = "mcx_migration_management_rate_limited_total";
+    metrics::counter!(METRIC, "partner" => partner.to_string(), "limit" => limit.as_str()).increment(count);
 }

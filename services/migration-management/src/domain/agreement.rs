@@ -111,6 +111,8 @@ pub struct AgreementLimits {
     pub requests_per_user_per_minute: Option<u32>,
     /// Resynchronisations of one user, per hour.
     pub resynchronisations_per_user_per_hour: Option<u32>,
+    /// Users offered by the partner who wait for a decision.
+    pub pending_offers: Option<u32>,
 }
 
 #[cfg(test)]

@@ -137,5 +137,7 @@ stored_names! {
         RequestsPerUserPerMinute = "requests_per_user_per_minute",
         /// Its resynchronisations of one user, per hour.
         ResynchronisationsPerUserPerHour = "resynchronisations_per_user_per_hour",
+        /// Its users who wait for a decision.
+        PendingOffers = "pending_offers",
     }
 }

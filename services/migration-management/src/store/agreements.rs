@@ -20,6 +20,7 @@ struct Row {
     requests_per_minute: Option<i64>,
     requests_per_user_per_minute: Option<i64>,
     resynchronisations_per_user_per_hour: Option<i64>,
+    pending_offers: Option<i64>,
     peer_services: String,
     version: i64,
     created_at: i64,
@@ -53,6 +54,7 @@ impl TryFrom<Row> for Stored<Agreement> {
                     requests_per_minute: limit(row.requests_per_minute)?,
                     requests_per_user_per_minute: limit(row.requests_per_user_per_minute)?,
                     resynchronisations_per_user_per_hour: limit(row.resynchronisations_per_user_per_hour)?,
+                    pending_offers: limit(row.pending_offers)?,
                 },
                 peer_services: peer_services(&row.peer_services)?,
             },
@@ -154,8 +156,8 @@ pub(crate) async fn insert(
         .statement(
             "INSERT INTO agreement (partner_mc_system_id, peer_endpoints, trust_bundle_pem, state, valid_from, valid_until, \
              partner_may_ask, requests_per_minute, requests_per_user_per_minute, resynchronisations_per_user_per_hour, \
-             peer_services, version, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $12) RETURNING *",
+             pending_offers, peer_services, version, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $13) RETURNING *",
         )
         .bind(agreement.partner.as_str())
         .bind(list_json(&agreement.peer_endpoints))
@@ -167,6 +169,7 @@ pub(crate) async fn insert(
         .bind(limits.requests_per_minute.map(i64::from))
         .bind(limits.requests_per_user_per_minute.map(i64::from))
         .bind(limits.resynchronisations_per_user_per_hour.map(i64::from))
+        .bind(limits.pending_offers.map(i64::from))
         .bind(peer_services_json(&agreement.peer_services))
         .bind(now.as_micros())
         .fetch_one()
@@ -186,7 +189,8 @@ pub(crate) async fn update(
         .statement(
             "UPDATE agreement SET peer_endpoints = $3, trust_bundle_pem = $4, state = $5, valid_from = $6, valid_until = $7, \
              partner_may_ask = $8, requests_per_minute = $9, requests_per_user_per_minute = $10, \
-             resynchronisations_per_user_per_hour = $11, peer_services = $12, version = version + 1, updated_at = $13 \
+             resynchronisations_per_user_per_hour = $11, pending_offers = $12, peer_services = $13, version = version + 1, \
+             updated_at = $14 \
              WHERE partner_mc_system_id = $1 AND version = $2 RETURNING *",
         )
         .bind(agreement.partner.as_str())
@@ -200,6 +204,7 @@ pub(crate) async fn update(
         .bind(limits.requests_per_minute.map(i64::from))
         .bind(limits.requests_per_user_per_minute.map(i64::from))
         .bind(limits.resynchronisations_per_user_per_hour.map(i64::from))
+        .bind(limits.pending_offers.map(i64::from))
         .bind(peer_services_json(&agreement.peer_services))
         .bind(now.as_micros())
         .fetch_optional()

@@ -128,6 +128,7 @@ fn limits(violations: &mut Violations, limits: proto::AgreementLimits) -> Option
         ("requests_per_minute", limits.requests_per_minute),
         ("requests_per_user_per_minute", limits.requests_per_user_per_minute),
         ("resynchronisations_per_user_per_hour", limits.resynchronisations_per_user_per_hour),
+        ("pending_offers", limits.pending_offers),
     ];
     let mut is_valid = true;
     for (name, number) in numbers {
@@ -140,6 +141,7 @@ fn limits(violations: &mut Violations, limits: proto::AgreementLimits) -> Option
         requests_per_minute: limits.requests_per_minute,
         requests_per_user_per_minute: limits.requests_per_user_per_minute,
         resynchronisations_per_user_per_hour: limits.resynchronisations_per_user_per_hour,
+        pending_offers: limits.pending_offers,
     })
 }
 
@@ -166,6 +168,7 @@ pub(crate) fn encode(stored: &Stored<Agreement>) -> proto::Agreement {
             requests_per_minute: limits.requests_per_minute,
             requests_per_user_per_minute: limits.requests_per_user_per_minute,
             resynchronisations_per_user_per_hour: limits.resynchronisations_per_user_per_hour,
+            pending_offers: limits.pending_offers,
         }),
         etag: stored.etag(),
         create_time: super::time(stored.created_at),

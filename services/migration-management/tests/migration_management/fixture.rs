@@ -13,10 +13,9 @@ use mcx_proto::migration::v1::binding_service_client::BindingServiceClient;
 use mcx_proto::migration::v1::federation_service_client::FederationServiceClient;
 use mcx_proto::migration::v1::permit_service_client::PermitServiceClient;
 use mcx_proto::types::v1::SipIdentities;
-use mcx_runtime::error::{RemoteError, decode_status};
 use mcx_runtime::server::ServerConfig;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
-use mcx_testkit::{PostgresServer, TrustDomain, any_port};
+use mcx_testkit::{TrustDomain, any_port};
 use mcx_types::{Entity, SystemClock};
 use migration_management::collaborators::{Channels, Collaborators};
 use migration_management::config::MigrationManagementConfig;
@@ -24,15 +23,9 @@ use migration_management::{Dependencies, SCHEMA, Service};
 use sip_database::client::SipAuthenticationClient;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::Status;
 use tonic::transport::Channel;
 
-/// Where a system of a test keeps its durable state.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Engine {
-    Sqlite,
-    Postgres,
-}
+pub(crate) use mcx_testkit::{Engine, fields, reason, refusal};
 
 /// `bravo.example`, and its neighbour `alpha.example`, which is certificates only.
 pub(crate) struct System {
@@ -47,10 +40,7 @@ pub(crate) struct System {
 impl System {
     pub(crate) async fn new(engine: Engine) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = match engine {
-            Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
-            Engine::Postgres => PostgresServer::shared().create_database(),
-        };
+        let url = engine.database_url(directory.path());
         let own = TrustDomain::new("bravo.example");
         let identity = own.entity(Entity::MigrationManagement);
         let bundles = TrustBundles::new(identity.clone());
@@ -174,36 +164,8 @@ pub(crate) fn identities(user: &str, domain: &str) -> SipIdentities {
     SipIdentities { impi: format!("{user}@{domain}"), impus: vec![format!("sip:{user}@{domain}")] }
 }
 
-/// What an rpc refused.
-pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, Status>) -> RemoteError {
-    decode_status(&outcome.unwrap_err())
-}
-
-/// The reason of a refusal.
-pub(crate) fn reason<T: std::fmt::Debug>(outcome: Result<T, Status>) -> String {
-    refusal(outcome).reason
-}
-
-/// The fields of a refusal.
-pub(crate) fn fields<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Vec<String> {
-    refusal(outcome).violations.into_iter().map(|violation| violation.field).collect()
-}
-
-/// Makes each test once per engine: `sqlite::name` and `postgres::name`.
+/// Makes each test once per engine.
 macro_rules! on_every_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::System::new(crate::fixture::Engine::Sqlite).await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::System::new(crate::fixture::Engine::Postgres).await).await;
-            })*
-        }
-    };
+    ($($names:tt)*) => { mcx_testkit::on_every_database!(crate::fixture::System::new; $($names)*); };
 }
 pub(crate) use on_every_database;

@@ -7,7 +7,7 @@ use mcx_testkit::Fault;
 use uuid::Uuid;
 
 use crate::saga::{of_primary, places};
-use crate::systems::{Systems, fields, identities, of_request, on_every_database, refusal};
+use crate::systems::{Systems, fields, identities, of_request, on_every_database, refusal, these};
 
 on_every_database!(
     repeated_offer_changes_nothing_and_is_answered_with_the_state,
@@ -18,6 +18,8 @@ on_every_database!(
     system_cannot_speak_for_another_one,
     malformed_offers_and_reports_are_refused_with_every_field_at_once,
     suspended_agreement_lets_nothing_cross,
+    offers_beyond_the_limit_are_not_taken_until_others_are_decided,
+    offers_at_the_same_time_do_not_pass_the_limit_together,
 );
 
 fn offer(migration: Uuid, user: &str) -> proto::UserMigrationOffer {
@@ -87,7 +89,7 @@ async fn repeated_offer_changes_nothing_and_is_answered_with_the_state(systems: 
     assert!(first.iter().chain(&second).all(|result| *result == pending[0]));
     let stored = systems.bravo.get(&alice.to_string()).await;
     assert_eq!(stored.primary_identities, Some(identities("alice", "alpha.example")));
-    systems.bravo.refuse(crate::systems::these(&[&alice.to_string()])).await;
+    systems.bravo.refuse(these(&[&alice.to_string()])).await;
     assert_eq!(
         offered(&systems, vec![offer(alice, "alice")]).await,
         [(State::Refused, proto::ErrorReason::RefusedByOperator)]
@@ -169,7 +171,7 @@ async fn report_of_an_unknown_migration_is_answered_with_its_end(systems: System
     // Bravo accepts what alpha never asked for: it learns so, and undoes it.
     let alice = Uuid::from_u128(1);
     offered(&systems, vec![offer(alice, "alice")]).await;
-    bravo.accept(crate::systems::these(&[&alice.to_string()])).await;
+    bravo.accept(these(&[&alice.to_string()])).await;
     bravo.wait(&Uuid::from_u128(99).to_string(), State::Revoked).await;
     assert_eq!(bravo.binding_count().await, 0);
     assert!(places(&bravo.entities).is_empty());
@@ -260,4 +262,57 @@ async fn suspended_agreement_lets_nothing_cross(systems: Systems) {
     let outcome =
         bravo.called_by(alpha).offer_user_migrations(proto::OfferUserMigrationsRequest { offers }).await;
     assert_eq!(refusal(outcome).reason, "AGREEMENT_SUSPENDED");
+}
+
+/// Lets so many users of alpha wait for a decision at bravo.
+async fn limit_pending_offers(systems: &Systems, pending_offers: u32) {
+    let mut client = systems.bravo.agreements();
+    let key = proto::GetAgreementRequest { partner_mc_system_id: "alpha.example".to_owned() };
+    let agreement = client.get_agreement(key).await.unwrap().into_inner().agreement.unwrap();
+    let limits = proto::AgreementLimits { pending_offers: Some(pending_offers), ..Default::default() };
+    let agreement = proto::Agreement { limits: Some(limits), ..agreement };
+    let request = proto::UpdateAgreementRequest { agreement: Some(agreement), ..Default::default() };
+    client.update_agreement(request).await.unwrap();
+}
+
+const NOT_TAKEN: (State, proto::ErrorReason) = (State::Requested, proto::ErrorReason::PendingOffersExceeded);
+const WAITING: (State, proto::ErrorReason) = (State::Pending, proto::ErrorReason::Unspecified);
+
+async fn offers_beyond_the_limit_are_not_taken_until_others_are_decided(systems: Systems) {
+    limit_pending_offers(&systems, 2).await;
+    let offer = |number: u128| offer(Uuid::from_u128(number), &format!("user{number}"));
+    assert_eq!(offered(&systems, vec![offer(1), offer(2), offer(3)]).await, [WAITING, WAITING, NOT_TAKEN]);
+    // Whoever waits is answered as before; whoever was not taken is not known here, nor on record.
+    assert_eq!(offered(&systems, vec![offer(3), offer(2)]).await, [NOT_TAKEN, WAITING]);
+    let known = systems.bravo.list(&Uuid::from_u128(99).to_string()).await;
+    assert_eq!(known.len(), 2);
+    // Decided either way, they make room.
+    systems.bravo.accept(these(&[&Uuid::from_u128(1).to_string()])).await;
+    systems.bravo.refuse(these(&[&Uuid::from_u128(2).to_string()])).await;
+    assert_eq!(offered(&systems, vec![offer(3), offer(4), offer(5)]).await, [WAITING, WAITING, NOT_TAKEN]);
+
+    // A whole system goes on offering: nobody is lost, and nobody is asked to request again.
+    systems.bravo.refuse(of_request(&Uuid::from_u128(99).to_string())).await;
+    let request_id = systems.request(&["alice", "bob", "chloe"]).await;
+    let obstacle = systems.alpha.wait_for_obstacle(&request_id).await;
+    assert_eq!(obstacle.step, "OFFER");
+    assert!(obstacle.last_error.starts_with("PENDING_OFFERS_EXCEEDED"), "{obstacle:?}");
+    assert_eq!(systems.bravo.list(&request_id).await.len(), 2);
+    systems.bravo.accept(of_request(&request_id)).await;
+    let mut progress = systems.bravo.watch(&request_id).await.unwrap();
+    while progress.message().await.unwrap().unwrap().user_count < 3 {}
+    systems.bravo.accept(of_request(&request_id)).await;
+    systems.wait(&request_id, State::InForce, State::InForce).await;
+}
+
+async fn offers_at_the_same_time_do_not_pass_the_limit_together(systems: Systems) {
+    limit_pending_offers(&systems, 20).await;
+    let systems = &systems;
+    let calls = (0..8_u128).map(|call| async move {
+        let offer = |number: u128| offer(Uuid::from_u128(number), &format!("user{number}"));
+        offered(systems, (call * 10..call * 10 + 10).map(offer).collect()).await
+    });
+    let results = futures::future::join_all(calls).await.concat();
+    assert_eq!(results.iter().filter(|result| **result == WAITING).count(), 20, "{results:?}");
+    assert_eq!(results.iter().filter(|result| **result == NOT_TAKEN).count(), 60);
 }

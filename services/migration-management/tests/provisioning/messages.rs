@@ -3,8 +3,6 @@
 use mcx_proto::migration::v1 as proto;
 use mcx_proto::migration::v1::UserMigrationState as State;
 use mcx_proto::types::v1::SipIdentities;
-use mcx_runtime::error::{RemoteError, decode_status};
-use tonic::Status;
 
 pub(crate) fn count(progress: &proto::WatchUserMigrationRequestResponse, state: State) -> u32 {
     progress.counts.iter().find(|count| count.state() == state).map_or(0, |count| count.user_count)
@@ -34,14 +32,4 @@ pub(crate) fn request(users: Vec<proto::UserToMigrate>) -> proto::RequestUserMig
 
 pub(crate) fn identities(user: &str, domain: &str) -> SipIdentities {
     SipIdentities { impi: format!("{user}@{domain}"), impus: vec![format!("sip:{user}@{domain}")] }
-}
-
-/// What an rpc refused.
-pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, Status>) -> RemoteError {
-    decode_status(&outcome.unwrap_err())
-}
-
-/// The fields of a refusal.
-pub(crate) fn fields<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Vec<String> {
-    refusal(outcome).violations.into_iter().map(|violation| violation.field).collect()
 }

@@ -16,7 +16,7 @@ use mcx_proto::migration::v1::permit_service_client::PermitServiceClient;
 use mcx_proto::migration::v1::user_migration_service_client::UserMigrationServiceClient;
 use mcx_runtime::server::ServerConfig;
 use mcx_store::{CacheConfig, Database, DatabaseConfig, SharedCache};
-use mcx_testkit::{FaultProxy, PostgresServer, TrustDomain, any_port};
+use mcx_testkit::{FaultProxy, TrustDomain, any_port};
 use mcx_types::{Entity, SpiffeId, SystemClock};
 use migration_management::config::MigrationManagementConfig;
 use migration_management::{Dependencies, SCHEMA, Service};
@@ -28,16 +28,9 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use crate::entities::Entities;
-pub(crate) use crate::messages::{
-    count, fields, identities, of_request, refusal, request, these, user_to_migrate,
-};
+pub(crate) use crate::messages::{count, identities, of_request, request, these, user_to_migrate};
 
-/// Where the systems of a test keep their durable state.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Engine {
-    Sqlite,
-    Postgres,
-}
+pub(crate) use mcx_testkit::{Engine, fields, refusal};
 
 /// Both systems, with agreements in both directions.
 pub(crate) struct Systems {
@@ -120,10 +113,7 @@ struct Running {
 impl System {
     async fn new(name: &str, engine: Engine, claim_lifetime: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = match engine {
-            Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
-            Engine::Postgres => PostgresServer::shared().create_database(),
-        };
+        let url = engine.database_url(directory.path());
         let domain = TrustDomain::new(name);
         let identity = domain.entity(Entity::MigrationManagement);
         let entities = Entities::new(domain.mc_system_id().clone());
@@ -407,21 +397,8 @@ impl Drop for System {
     }
 }
 
-/// Makes each test once per engine: `sqlite::name` and `postgres::name`.
+/// Makes each test once per engine.
 macro_rules! on_every_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::systems::Systems::new(crate::systems::Engine::Sqlite).await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::systems::Systems::new(crate::systems::Engine::Postgres).await).await;
-            })*
-        }
-    };
+    ($($names:tt)*) => { mcx_testkit::on_every_database!(crate::systems::Systems::new; $($names)*); };
 }
 pub(crate) use on_every_database;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use mcx_proto::sipdatabase::v1::key_encryption_key_service_server::KeyEncryptionKeyService;
-use mcx_proto::sipdatabase::v1::{RotateKeyEncryptionKeyRequest, RotateKeyEncryptionKeyResponse};
+use mcx_proto::sipdatabase::v1::{
+    KeyEncryptionKeyUse, RotateKeyEncryptionKeyRequest, RotateKeyEncryptionKeyResponse,
+};
 use mcx_types::Violations;
 use tonic::{Request, Response, Status};
 
@@ -35,6 +37,11 @@ impl KeyEncryptionKeyApi {
         Ok(RotateKeyEncryptionKeyResponse {
             active_key_id: rotated.active_key_id,
             rotated_count: rotated.count,
+            uses: rotated
+                .uses
+                .into_iter()
+                .map(|(key_id, count)| KeyEncryptionKeyUse { key_id, count })
+                .collect(),
         })
     }
 }

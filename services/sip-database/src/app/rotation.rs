@@ -12,6 +12,8 @@ use crate::store::Reseal;
 pub(crate) struct Rotated {
     pub(crate) active_key_id: String,
     pub(crate) count: u64,
+    /// How many subscribers' keys are sealed under which key now, in the order of the keys' identifiers.
+    pub(crate) uses: Vec<(String, u64)>,
 }
 
 impl App {
@@ -62,6 +64,7 @@ impl App {
         }
         counter!("mcx_sip_database_keys_rotated_total").increment(count);
         tracing::info!(active_key_id = active, count, "subscribers' keys rotated");
-        Ok(Rotated { active_key_id: active.to_owned(), count })
+        let uses = self.store.key_uses().await.map_err(|error| self.store_error(error))?;
+        Ok(Rotated { active_key_id: active.to_owned(), count, uses })
     }
 }

@@ -44,6 +44,16 @@ impl Store {
         rows.into_iter().map(Subscriber::try_from).collect()
     }
 
+    /// How many subscribers' keys are sealed under which key. Reads all subscribers: for an operator's question only.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn key_uses(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        const USES: &str = "SELECT key_id, COUNT(*) FROM subscriber GROUP BY key_id ORDER BY key_id";
+        let uses: Vec<(String, i64)> = self.database.statement(USES).fetch_all().await?;
+        Ok(uses.into_iter().map(|(key_id, count)| (key_id, count.unsigned_abs())).collect())
+    }
+
     /// Stores keys sealed anew, each only where the subscriber is still as it was read, and tells how many were stored.
     /// Versions stay: nothing that an operator said has changed.
     ///

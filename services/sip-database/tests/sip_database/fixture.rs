@@ -20,12 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-/// Where a system of a test keeps its durable state.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Engine {
-    Sqlite,
-    Postgres,
-}
+pub(crate) use mcx_testkit::Engine;
 
 /// The MC system `alpha.example`: its certificates, its stores and its key file, which all replicas share.
 pub(crate) struct System {
@@ -49,10 +44,7 @@ pub(crate) fn system_id(text: &str) -> McSystemId {
 impl System {
     pub(crate) async fn new(engine: Engine) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = match engine {
-            Engine::Sqlite => format!("sqlite:{}", directory.path().display()),
-            Engine::Postgres => PostgresServer::shared().create_database(),
-        };
+        let url = engine.database_url(directory.path());
         Self::with(directory, DatabaseConfig::from_url(url)).await
     }
 
@@ -190,22 +182,9 @@ impl User {
     }
 }
 
-/// Makes each test once per engine: `sqlite::name` and `postgres::name`.
+/// Makes each test once per engine.
 macro_rules! on_every_database {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::System::new(crate::fixture::Engine::Sqlite).await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::fixture::System::new(crate::fixture::Engine::Postgres).await).await;
-            })*
-        }
-    };
+    ($($names:tt)*) => { mcx_testkit::on_every_database!(crate::fixture::System::new; $($names)*); };
 }
 pub(crate) use on_every_database;
 

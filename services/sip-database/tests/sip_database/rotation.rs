@@ -63,6 +63,8 @@ async fn keys_are_rotated_under_load_and_the_old_key_may_leave_the_file(system: 
     let (vectors, (), rotated) = tokio::join!(asking, editing, operator.rotate_key_encryption_key());
     let rotated = rotated.unwrap();
     assert_eq!((rotated.active_key_id.as_str(), rotated.rotated_count), ("new", 50));
+    let uses: Vec<_> = rotated.uses.iter().map(|used| (used.key_id.as_str(), used.count)).collect();
+    assert_eq!(uses, [("new", 50)]);
     assert_eq!(key_ids(&system).await, [("new".to_owned(), 50)]);
     for (user, vectors) in users.iter_mut().zip(&vectors) {
         vectors.iter().for_each(|vector| drop(user.answer(vector).unwrap()));

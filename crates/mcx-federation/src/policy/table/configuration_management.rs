@@ -52,6 +52,7 @@ pub(super) const RULES: &[MethodRule] = &[
         "/mcx.configuration.v1.EffectiveProfileService/GetEffectiveProfile",
         &[OwnEntity(McService), OwnEntity(GroupManagement)],
     ),
+    internal("/mcx.configuration.v1.EffectiveProfileService/GetPermittedMigration", &[OwnEntity(McService)]),
     // TS 23.280 10.17.5: migration management puts in place what was agreed.
     internal(
         "/mcx.configuration.v1.MigrationConfigurationService/PutMigrationTargets",

@@ -46,6 +46,7 @@ pub(super) const RULES: &[MethodRule] = &[
     internal("/mcx.identity.v1.PartnerTrustService/GetPartnerTrust", &[OwnOperator]),
     internal("/mcx.identity.v1.PartnerTrustService/ListPartnerTrusts", &[OwnOperator]),
     internal("/mcx.identity.v1.PartnerTrustService/DeletePartnerTrust", &[OwnOperator]),
+    internal("/mcx.identity.v1.KeyEncryptionKeyService/RotateKeyEncryptionKey", &[OwnOperator]),
     internal("/mcx.identity.v1.SigningKeyService/ListSigningKeys", &[OwnOperator]),
     internal("/mcx.identity.v1.SigningKeyService/RotateSigningKey", &[OwnOperator]),
     internal("/mcx.identity.v1.SigningKeyService/RetireSigningKey", &[OwnOperator]),

@@ -3,8 +3,10 @@
 use std::io::{IsTerminal, Write, stderr, stdout};
 
 use anyhow::Result;
-use crossband::admin::{columns, render};
+use console::Term;
+use crossband::admin::render;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prost_reflect::MessageDescriptor;
 use serde_json::Value;
 
 /// The form of results.
@@ -27,12 +29,26 @@ impl Output {
         Self { format }
     }
 
-    /// Many resources.
+    /// Many answers.
     pub(super) fn documents(&self, documents: &[Value]) -> Result<()> {
+        self.resources(documents, None, &[])
+    }
+
+    /// Many resources, with the message that each is, and the fields by which one is asked for.
+    pub(super) fn resources(
+        &self,
+        documents: &[Value],
+        contract: Option<&MessageDescriptor>,
+        key: &[String],
+    ) -> Result<()> {
         match self.format {
             OutputFormat::Json => writeln!(stdout(), "{}", serde_json::to_string_pretty(documents)?)?,
             OutputFormat::Table if documents.is_empty() => writeln!(stderr(), "there are none")?,
-            OutputFormat::Table => write!(stdout(), "{}", render(&columns(documents), documents))?,
+            OutputFormat::Table => {
+                let size = Term::stdout().size_checked();
+                let width = size.map(|(_, columns)| usize::from(columns));
+                write!(stdout(), "{}", render(documents, contract, key, width))?;
+            }
         }
         Ok(())
     }

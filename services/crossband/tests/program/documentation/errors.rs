@@ -17,8 +17,8 @@ const HEADER: &str = "# Errors
 <!-- Written from proto/mcx/*/v1/error_reason.proto: UPDATE_DOCS=1 cargo test -p crossband --test program documentation -->
 
 Every error of Crossband carries a `google.rpc.ErrorInfo`: its `domain` is the package below, its `reason` one of the package's
-names, its `metadata` the facts. `google.rpc.BadRequest` lists all fields that are wrong, `google.rpc.RetryInfo` says when to try
-again. The code alone never decides what to do; the reason does.
+names, its `metadata` the facts. `google.rpc.BadRequest` lists all fields that are wrong, as many as the trailers of an answer have
+room for (the metadata `violations_left_out` counts the others); `google.rpc.RetryInfo` says when to try again. The code alone never decides what to do; the reason does.
 ";
 
 /// One reason, taken out of its comment.

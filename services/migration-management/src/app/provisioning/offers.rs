@@ -22,6 +22,15 @@ use crate::error::Error;
 use crate::store::{admission_policies, agreements, bindings, user_migrations};
 use crate::wire::user_migration_exchange::{Offer, result_to_wire};
 
+/// What became of users who were not known before.
+struct DecidedOffers {
+    /// Those who are taken down, accepted and refused ones too.
+    taken: Vec<UserMigration>,
+    records: Vec<AuditRecord>,
+    /// Those for whom there was no room among the pending ones. Nothing is kept of them, so that they cannot fill the database either.
+    left_out: HashSet<Uuid>,
+}
+
 /// What the policy says of a user.
 enum Admission {
     Accepted,
@@ -52,7 +61,7 @@ impl App {
     ) -> Result<proto::OfferUserMigrationsResponse, Error> {
         let now = self.clock.now();
         let mut transaction = self.database.begin().await?;
-        agreement_in_force(&mut transaction, primary, now).await?;
+        let agreement = agreement_in_force(&mut transaction, primary, now).await?;
         let ids: Vec<Uuid> = offers.iter().map(|offer| offer.migration_id).collect();
         let known = user_migrations::lock_by_ids(&mut transaction, &ids).await?;
         let mut known: HashMap<Uuid, UserMigration> =
@@ -64,12 +73,21 @@ impl App {
             .map(|offer| offered(primary, offer, now))
             .collect();
 
-        let (fresh, records) = self.decide_offers(&mut transaction, primary, fresh, decider, now).await?;
-        user_migrations::put(&mut transaction, &fresh).await?;
-        self.conclude(transaction, records).await?;
+        let decided = self.decide_offers(&mut transaction, &agreement, fresh, decider, now).await?;
+        user_migrations::put(&mut transaction, &decided.taken).await?;
+        self.conclude(transaction, decided.records).await?;
+        self.limiter.offers_left_out(primary, decided.left_out.len());
 
-        known.extend(fresh.into_iter().map(|migration| (migration.id, migration)));
+        known.extend(decided.taken.into_iter().map(|migration| (migration.id, migration)));
         let result = |id: &Uuid| {
+            if decided.left_out.contains(id) {
+                return proto::UserMigrationReportResult {
+                    migration_id: id.to_string(),
+                    state: proto::UserMigrationState::Requested.into(),
+                    reason: proto::ErrorReason::PendingOffersExceeded.into(),
+                    cause: String::new(),
+                };
+            }
             let migration = known.get(id);
             let is_theirs = |migration: &&UserMigration| {
                 migration.role == MigrationRole::Partner && migration.peer == *primary
@@ -92,18 +110,18 @@ impl App {
     async fn decide_offers(
         &self,
         transaction: &mut Transaction,
-        primary: &McSystemId,
+        agreement: &Agreement,
         mut fresh: Vec<UserMigration>,
         decider: &Decider,
         now: Timestamp,
-    ) -> Result<(Vec<UserMigration>, Vec<AuditRecord>), Error> {
+    ) -> Result<DecidedOffers, Error> {
         let own_rules = self.own_rules();
-        let requested = AuditedAction::RequestUserMigration;
-        let mut records: Vec<AuditRecord> =
-            fresh.iter().map(|migration| Self::record_of(migration, requested, decider, now)).collect();
+        let primary = &agreement.partner;
         let policy = admission_policies::applicable(transaction, primary).await?;
         let mut taken = taken(transaction, primary, &fresh).await?;
         let mut room = room(transaction, &policy).await?;
+        let mut pending_room = self.pending_room(transaction, agreement).await?;
+        let mut left_out = HashSet::new();
         let mut accepted = Vec::new();
         let mut decided = Vec::new();
         for migration in &mut fresh {
@@ -116,7 +134,10 @@ impl App {
                 admission(&policy, migration, room)
             };
             match admission {
-                Admission::Pending => {}
+                Admission::Pending if pending_room == 0 => {
+                    left_out.insert(migration.id);
+                }
+                Admission::Pending => pending_room -= 1,
                 Admission::Accepted => {
                     room = room.saturating_sub(1);
                     decided.push(migration.id);
@@ -132,10 +153,21 @@ impl App {
         }
         self.admit(transaction, &policy, &mut accepted, now).await?;
         let decided: HashSet<Uuid> = decided.into_iter().collect();
+        fresh.retain(|migration| !left_out.contains(&migration.id));
+        let requested = AuditedAction::RequestUserMigration;
+        let mut records: Vec<AuditRecord> =
+            fresh.iter().map(|migration| Self::record_of(migration, requested, decider, now)).collect();
         let admitted = AuditedAction::AdmitUserMigration;
         let of_decided = fresh.iter().filter(|migration| decided.contains(&migration.id));
         records.extend(of_decided.map(|migration| Self::record_of(migration, admitted, &own_rules, now)));
-        Ok((fresh, records))
+        Ok(DecidedOffers { taken: fresh, records, left_out })
+    }
+
+    /// How many more users of the primary may wait for a decision. Its agreement is locked: nobody else takes offers of it meanwhile.
+    async fn pending_room(&self, transaction: &mut Transaction, agreement: &Agreement) -> Result<u64, Error> {
+        let allowed = agreement.limits.pending_offers.unwrap_or(self.config.default_limits.pending_offers);
+        let pending = user_migrations::pending_count(transaction, &agreement.partner).await?;
+        Ok(u64::from(allowed).saturating_sub(pending))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mcx_federation::{ConnectFailure, PeerCallError, connect_failure};
 use mcx_proto::migration::v1 as proto;
+use mcx_proto::migration::v1::ErrorReason;
 use mcx_runtime::error::decode_status;
 use mcx_runtime::procedure_step;
 use mcx_types::{Entity, Impu, McSystemId, Timestamp, Violations};
@@ -18,7 +19,7 @@ use crate::client::FederationClient;
 use crate::collaborators::{EndReason, MigrationTarget};
 use crate::domain::refusal::Refusal;
 use crate::domain::user_migration::{PeerAnswer, Step, UserMigration, UserMigrationState};
-use crate::error::{Error, Hop};
+use crate::error::{Error, Hop, reason_name};
 use crate::store::user_migrations::StepKey;
 use crate::store::{agreements, ue_configurations};
 use crate::wire;
@@ -261,6 +262,13 @@ fn of_answers(
             .iter()
             .map(|migration| {
                 let outcome = match answers.get(&migration.id) {
+                    // The partner has not taken her down, so she is offered again.
+                    Some(answer) if answer.state == UserMigrationState::Requested => {
+                        StepOutcome::Failed(format!(
+                            "{}: the partner lets no more users wait for a decision",
+                            reason_name(ErrorReason::PendingOffersExceeded)
+                        ))
+                    }
                     Some(answer) => StepOutcome::Answered {
                         answer: answer.clone(),
                         ue_configuration: ue_configuration.map(ToOwned::to_owned),

@@ -182,6 +182,21 @@ pub(crate) async fn active_count(
     Ok(count.unsigned_abs())
 }
 
+/// How many users offered by this primary wait for a decision.
+pub(crate) async fn pending_count(
+    transaction: &mut Transaction,
+    primary: &McSystemId,
+) -> Result<u64, StoreError> {
+    let (count,): (i64,) = transaction
+        .statement(
+            "SELECT COUNT(*) FROM user_migration WHERE role = 'PARTNER' AND peer_mc_system_id = $1 AND state = 'PENDING'",
+        )
+        .bind(primary.as_str())
+        .fetch_one()
+        .await?;
+    Ok(count.unsigned_abs())
+}
+
 /// Whether a migration with this other MC system goes on. One of which nothing is left but to tell the other system does not keep the
 /// agreement: should that system be gone for good, nobody could ever be told.
 pub(crate) async fn is_active_with(
