@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use crossband::config::identity_files;
-use crossband::dev::{DevOptions, DevSystem, Federation, PARTNER, PRIMARY, PortPlan, StoreUrls};
+use crossband::dev::{DevOptions, DevSystem, Federation, PARTNER, PRIMARY, PortPlan, StoreUrls, as_it_is};
 use futures::stream;
 use mcx_aka::{Opc, SubscriberKey};
 use mcx_federation::OwnIdentity;
@@ -45,6 +45,7 @@ impl Subject {
             ports: PortPlan::Free,
             stores: StoreUrls { databases: Some(databases), cache: None },
             provisioned_by_hand: &["alice", "bob", "chloe"],
+            adjust: as_it_is,
         };
         let federation = Federation::start(&options, None).await?;
         let subject = Self { federation, users };
