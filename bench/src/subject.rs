@@ -119,11 +119,19 @@ fn as_sip_core(system: &DevSystem) -> Result<Channel> {
 
 /// One lookup over both systems, or over the bare chain, of some user.
 pub(crate) async fn look_up_federated(
-    mut client: SipAuthenticationServiceClient<Channel>,
+    client: SipAuthenticationServiceClient<Channel>,
     user: u64,
 ) -> Result<()> {
+    look_up(client, partner_identities(user)).await
+}
+
+/// One lookup of a visitor.
+pub(crate) async fn look_up(
+    mut client: SipAuthenticationServiceClient<Channel>,
+    visitor: SipIdentities,
+) -> Result<()> {
     let request = migration::GetSipAuthenticationInformationRequest {
-        partner_identities: Some(partner_identities(user)),
+        partner_identities: Some(visitor),
         scheme: AuthenticationScheme::Unspecified.into(),
     };
     let answer = client.get_sip_authentication_information(request).await?.into_inner();
