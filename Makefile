@@ -38,10 +38,10 @@ helm-check: ## Check the Helm chart without a cluster; UPDATE_GOLDENS=1 takes ov
 	@scripts/check-chart
 
 .PHONY: bench
-bench: ## Measure beside bare gRPC and bare Postgres; the systems' log goes to target/bench.log
+bench: ## Measure beside bare gRPC and bare Postgres; the log goes to target/bench.log; ARGS='--only fan-out': a part
 	@scripts/setup-tools build test
 	$(CARGO) build --locked --release --bin crossband --bin crossband-bench
-	@scripts/with-services target/release/crossband-bench $(ARGS) 2>target/bench.log || { tail target/bench.log >&2; exit 1; }
+	@ulimit -n "$$(ulimit -Hn)"; scripts/with-services target/release/crossband-bench $(ARGS) 2>target/bench.log || { tail target/bench.log >&2; exit 1; }
 
 .PHONY: build
 build: ## Build the program for production: target/release/crossband

@@ -38,28 +38,52 @@ pub(crate) enum Protection {
     MutualTls(OwnIdentity),
 }
 
+/// A server with nothing behind it, which serves until the process ends.
+#[derive(Clone)]
+pub(crate) struct BareServer {
+    protection: Protection,
+    address: SocketAddr,
+}
+
 /// Starts the three servers; the client calls the first of them.
 pub(crate) async fn start(protection: &Protection) -> Result<SipAuthenticationServiceClient<Channel>> {
-    let third = Third;
-    let third = subscriber_authentication::SipAuthenticationServiceServer::new(third);
-    let third = serve(protection, Server::builder().add_service(third)).await?;
+    let third = BareServer::start(protection).await?.channel()?;
     let second = FederationServiceServer::new(Second { next: DatabaseClient::new(third) });
-    let second = serve(protection, Server::builder().add_service(second)).await?;
+    let second = serve(protection, Server::builder().add_service(second)).await?.channel()?;
     let first = First { next: FederationServiceClient::new(second) };
     let first = visitor_authentication::SipAuthenticationServiceServer::new(first);
-    let first = serve(protection, Server::builder().add_service(first)).await?;
+    let first = serve(protection, Server::builder().add_service(first)).await?.channel()?;
     Ok(SipAuthenticationServiceClient::new(first))
 }
 
-/// Serves until the process ends; returns a channel to the server.
-async fn serve(protection: &Protection, router: tonic::transport::server::Router) -> Result<Channel> {
+impl BareServer {
+    /// Starts the last server of the chain alone.
+    pub(crate) async fn start(protection: &Protection) -> Result<Self> {
+        let third = subscriber_authentication::SipAuthenticationServiceServer::new(Third);
+        serve(protection, Server::builder().add_service(third)).await
+    }
+
+    /// A channel with a connection of its own, which is opened by the first call.
+    pub(crate) fn channel(&self) -> Result<Channel> {
+        match &self.protection {
+            Protection::Plaintext => {
+                Ok(Endpoint::from_shared(format!("http://{}", self.address))?.connect_lazy())
+            }
+            Protection::MutualTls(identity) => {
+                secured_channel(identity, identity.spiffe_id().clone(), self.address)
+            }
+        }
+    }
+}
+
+/// Serves until the process ends.
+async fn serve(protection: &Protection, router: tonic::transport::server::Router) -> Result<BareServer> {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = socket.local_addr()?;
     match protection {
         Protection::Plaintext => {
             let incoming = TcpIncoming::from(socket).with_nodelay(Some(true));
             tokio::spawn(router.serve_with_incoming(incoming));
-            Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())
         }
         Protection::MutualTls(identity) => {
             let bundles = TrustBundles::new(identity.clone());
@@ -68,9 +92,9 @@ async fn serve(protection: &Protection, router: tonic::transport::server::Router
             let clock = Arc::new(SystemClock);
             let incoming = TlsIncoming::new(socket, tls, Listener::Internal, limits, clock);
             tokio::spawn(router.serve_with_incoming(incoming));
-            secured_channel(identity, identity.spiffe_id().clone(), address)
         }
     }
+    Ok(BareServer { protection: protection.clone(), address })
 }
 
 /// A channel that shows `identity` to whoever proves to be `expected`.

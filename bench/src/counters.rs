@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use mcx_store::{GroupCommit, GroupCommitConfig};
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::load::{Seen, closed_loop};
 
@@ -18,21 +18,14 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Makes the table in an empty database, and makes sure that a commit there is a durable one. Returns the version of Postgres too.
-    pub(crate) async fn create(url: &str, count: u64, connections: u32) -> Result<(Self, String)> {
+    /// Makes the table in an empty database.
+    pub(crate) async fn create(url: &str, count: u64, connections: u32) -> Result<Self> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .min_connections(connections)
             .test_before_acquire(false)
             .connect(url)
             .await?;
-        for setting in ["fsync", "synchronous_commit"] {
-            let (value,): (String,) =
-                sqlx::query_as("SELECT current_setting($1)").bind(setting).fetch_one(&pool).await?;
-            ensure!(value == "on", "{setting} is {value}, so that a commit would not be durable");
-        }
-        let (version,): (String,) =
-            sqlx::query_as("SELECT current_setting('server_version')").fetch_one(&pool).await?;
         sqlx::query("CREATE TABLE counter (key TEXT PRIMARY KEY, value BIGINT NOT NULL)")
             .execute(&pool)
             .await?;
@@ -42,7 +35,7 @@ impl Counters {
         .bind(i64::try_from(count)?)
         .execute(&pool)
         .await?;
-        Ok((Self { pool, count }, version))
+        Ok(Self { pool, count })
     }
 
     /// So many clients, each of which moves one counter per commit.
@@ -50,16 +43,27 @@ impl Counters {
         let counters = self.clone();
         closed_loop(clients, duration, move |number| {
             let counters = counters.clone();
-            async move {
-                let updated = sqlx::query("UPDATE counter SET value = value + 1 WHERE key = $1")
-                    .bind(counters.key(number))
-                    .execute(&counters.pool)
-                    .await?;
-                ensure!(updated.rows_affected() == 1, "a counter is missing");
-                Ok(())
-            }
+            async move { counters.move_one(number).await }
         })
         .await
+    }
+
+    /// Moves one counter, durably.
+    pub(crate) async fn move_one(&self, number: u64) -> Result<()> {
+        let updated = sqlx::query("UPDATE counter SET value = value + 1 WHERE key = $1")
+            .bind(self.key(number))
+            .execute(&self.pool)
+            .await?;
+        ensure!(updated.rows_affected() == 1, "a counter is missing");
+        Ok(())
+    }
+
+    /// How many transactions have written something until now, in all databases of the server.
+    pub(crate) async fn transactions_that_wrote(&self) -> Result<f64> {
+        let (count,): (f64,) = sqlx::query_as("SELECT pg_snapshot_xmax(pg_current_snapshot())::TEXT::FLOAT8")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(count)
     }
 
     /// So many clients, each of which waits for its counter, moved by the group commit of the stores.
@@ -90,4 +94,18 @@ impl Counters {
     fn key(&self, number: u64) -> String {
         format!("user{}", number % self.count)
     }
+}
+
+/// The version of a Postgres server, of which a commit is a durable one.
+pub(crate) async fn durable_version(url: &str) -> Result<String> {
+    let mut connection = PgConnection::connect(url).await?;
+    let mut settings = Vec::new();
+    for setting in ["fsync", "synchronous_commit", "server_version"] {
+        let (value,): (String,) =
+            sqlx::query_as("SELECT current_setting($1)").bind(setting).fetch_one(&mut connection).await?;
+        settings.push(value);
+    }
+    let version = settings.pop().context("the version was asked for")?;
+    ensure!(settings == ["on", "on"], "fsync, synchronous_commit are {settings:?}: a commit is not durable");
+    Ok(version)
 }

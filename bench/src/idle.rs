@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use crossband::dev::DevSystem;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::metrics;
 use crate::process::resident_mb;
 
 /// How long the process may take to become ready, and is then left alone before it is looked at.
@@ -49,21 +48,13 @@ pub(crate) async fn sip_database_mb(system: &DevSystem, directory: &Path, databa
 
 async fn measure(pid: u32, admin: SocketAddr) -> Result<f64> {
     let ready = async {
-        while !is_ready(admin).await.unwrap_or(false) {
+        while !metrics::is_ready(admin).await.unwrap_or(false) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(READY_WITHIN, ready).await.context("crossband serve sip-database is not ready")?;
     tokio::time::sleep(SETTLES_WITHIN).await;
     resident_mb(pid)
-}
-
-async fn is_ready(admin: SocketAddr) -> Result<bool> {
-    let mut stream = TcpStream::connect(admin).await?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer.starts_with("HTTP/1.1 200"))
 }
 
 fn free_address() -> Result<SocketAddr> {

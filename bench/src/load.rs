@@ -23,18 +23,25 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn new() -> Result<Self> {
+    /// Nothing yet.
+    pub(crate) fn new() -> Result<Self> {
         let latencies = Histogram::new_with_bounds(1, LONGEST, 3).context("the bounds are valid")?;
         Ok(Self { latencies, elapsed: Duration::ZERO, cpu: Duration::ZERO })
     }
 
-    fn add(&mut self, latency: Duration) {
+    /// One more call took so long.
+    pub(crate) fn add(&mut self, latency: Duration) {
         self.latencies.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST));
     }
 
     /// The latency that this share of the calls stayed within, in milliseconds.
     pub(crate) fn latency_ms(&self, share: f64) -> f64 {
         self.latencies.value_at_quantile(share) as f64 / 1e6
+    }
+
+    /// How many calls there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.latencies.len()
     }
 
     /// Calls per second.
@@ -93,14 +100,61 @@ where
     Call: Fn(u64) -> Calling + Clone + Send + 'static,
     Calling: Future<Output = Result<()>> + Send + 'static,
 {
-    let interval = Duration::from_secs(1) / per_second;
-    let count = u64::try_from(duration.as_nanos() / interval.as_nanos())?;
-    let (latencies, mut measured) = mpsc::unbounded_channel();
-    let runtime = Handle::current();
     let cpu_before = cpu_time()?;
     let begun = Instant::now();
+    let mut measured = paced(per_second, duration, begun, call)?;
+    let mut seen = Seen::new()?;
+    while let Some(latency) = measured.recv().await {
+        seen.add(latency?);
+    }
+    seen.elapsed = begun.elapsed();
+    seen.cpu = cpu_time()?.saturating_sub(cpu_before);
+    Ok(seen)
+}
+
+/// As [`open_loop`], where calls may fail: tells what those saw that did not, and how many did. The rate is that of the former until the last
+/// of them was answered.
+pub(crate) async fn overload<Call, Calling>(
+    per_second: u32,
+    duration: Duration,
+    call: Call,
+) -> Result<(Seen, u64)>
+where
+    Call: Fn(u64) -> Calling + Clone + Send + 'static,
+    Calling: Future<Output = Result<()>> + Send + 'static,
+{
+    let begun = Instant::now();
+    let mut measured = paced(per_second, duration, begun, call)?;
+    let (mut seen, mut failed) = (Seen::new()?, 0);
+    while let Some(latency) = measured.recv().await {
+        match latency {
+            Ok(latency) => {
+                seen.add(latency);
+                seen.elapsed = begun.elapsed();
+            }
+            Err(_) => failed += 1,
+        }
+    }
+    Ok((seen, failed))
+}
+
+/// Begins so many calls a second from `begun` on; tells the latency of each, or why it failed.
+fn paced<Call, Calling>(
+    per_second: u32,
+    duration: Duration,
+    begun: Instant,
+    call: Call,
+) -> Result<mpsc::UnboundedReceiver<Result<Duration>>>
+where
+    Call: Fn(u64) -> Calling + Clone + Send + 'static,
+    Calling: Future<Output = Result<()>> + Send + 'static,
+{
+    let interval = Duration::from_secs(1) / per_second;
+    let count = u64::try_from(duration.as_nanos() / interval.as_nanos())?;
+    let (latencies, measured) = mpsc::unbounded_channel();
+    let runtime = Handle::current();
     // A thread of its own: the timer of the run time has a resolution of a millisecond.
-    let pacer = std::thread::spawn(move || {
+    std::thread::Builder::new().name("pacer".to_owned()).spawn(move || {
         for number in 0..count {
             let intended = begun + interval * u32::try_from(number).unwrap_or(u32::MAX);
             std::thread::sleep(intended.saturating_duration_since(Instant::now()));
@@ -111,13 +165,6 @@ where
                 let _gone = latencies.send(outcome);
             });
         }
-    });
-    let mut seen = Seen::new()?;
-    while let Some(latency) = measured.recv().await {
-        seen.add(latency?);
-    }
-    seen.elapsed = begun.elapsed();
-    seen.cpu = cpu_time()?.saturating_sub(cpu_before);
-    pacer.join().map_err(|_| anyhow::anyhow!("the thread that paces the calls panicked"))?;
-    Ok(seen)
+    })?;
+    Ok(measured)
 }

@@ -1,16 +1,24 @@
 //! Measures Crossband beside a bare gRPC chain and a bare Postgres, in one run on one machine.
 //!
-//! Everything but Postgres runs in this process, so load generator, clients and servers share its processors; what is judged is therefore
-//! ratios between figures of the same run. The figures are measured in turn, several times over, so that a change of the machine's mood hits
-//! all of them.
+//! Load generator, servers and Postgres share the processors, so what is judged is ratios between figures of the same run.
 
 mod bare_chain;
+mod bare_migration;
 mod counters;
+mod dead_partner;
+mod fan_out;
 mod idle;
 mod load;
+mod metrics;
+mod migrations;
+mod overload;
+mod population;
 mod process;
+mod provisioning;
 mod report;
+mod signalling;
 mod subject;
+mod systems;
 mod vectors;
 
 use std::io::{Write, stdout};
@@ -18,23 +26,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use mcx_proto::migration::v1::sip_authentication_service_client::SipAuthenticationServiceClient;
+use clap::{Parser, Subcommand, ValueEnum};
 use mcx_runtime::telemetry::{LogFormat, Telemetry, TelemetryConfig};
 use mcx_testkit::PostgresServer;
-use mcx_types::Entity;
-use tonic::transport::Channel;
 
-use crate::bare_chain::Protection;
-use crate::counters::Counters;
-use crate::load::{closed_loop, open_loop};
-use crate::report::{Bound, Report};
-use crate::subject::Subject;
-
-/// The streams, clients and rates of the targets.
-const MANY_STREAMS: usize = 64;
-const UPDATING_CLIENTS: usize = 8;
-const OPEN_LOOP_RATE: u32 = 500;
+use crate::report::Report;
 
 /// Measures Crossband beside a bare gRPC chain and a bare Postgres. The log of the systems goes to standard error, as in production.
 #[derive(Debug, Parser)]
@@ -45,31 +41,37 @@ struct Arguments {
     /// Write figures and ratios to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure only this; may be said several times.
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    only: Vec<Part>,
     /// How often everything is measured.
     #[arg(long, value_name = "NUMBER")]
     repetitions: Option<usize>,
     /// What the systems log.
-    #[arg(long, value_name = "DIRECTIVES", default_value = "info")]
+    #[arg(long, value_name = "DIRECTIVES", default_value = "info", global = true)]
     log_level: String,
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
-/// How much is measured.
-struct Extent {
-    users: u64,
-    repetitions: usize,
-    /// The length of one run.
-    run: Duration,
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Federated lookups, the SIP database and the group commit.
+    Signalling,
+    /// Complete migrations of UEs, and their return.
+    Migrations,
+    /// One changed group, told to everybody who watches it.
+    FanOut,
+    /// Users provisioned between the systems, and revoked.
+    Provisioning,
 }
 
-impl Extent {
-    fn of(arguments: &Arguments) -> Self {
-        let (users, repetitions, run) = if arguments.quick {
-            (500, 1, Duration::from_millis(300))
-        } else {
-            (10_000, 5, Duration::from_millis(1_500))
-        };
-        Self { users, repetitions: arguments.repetitions.unwrap_or(repetitions).max(1), run }
-    }
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the two systems that another process of this program measures.
+    #[command(name = systems::SUBCOMMAND, hide = true)]
+    Systems,
 }
 
 #[tokio::main]
@@ -82,8 +84,11 @@ async fn main() -> Result<()> {
     };
     let origin = crossband::origin("crossband-bench", &crossband::dev::PRIMARY.parse()?);
     let _telemetry = Telemetry::install(&telemetry, &origin)?;
+    if let Some(Command::Systems) = arguments.command {
+        return systems::run().await;
+    }
 
-    let report = measure(&Extent::of(&arguments)).await?;
+    let report = measure(&arguments).await?;
     stdout().write_all(report.for_people().as_bytes())?;
     if let Some(file) = &arguments.json {
         let document = format!("{:#}\n", report.for_programs());
@@ -92,158 +97,40 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure(extent: &Extent) -> Result<Report> {
+async fn measure(arguments: &Arguments) -> Result<Report> {
+    let is_wanted = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let repetitions = |usual: usize| {
+        let wanted = arguments.repetitions.unwrap_or(if arguments.quick { 1 } else { usual });
+        wanted.max(1)
+    };
+    let extent = |quick: u64, whole: u64| if arguments.quick { quick } else { whole };
+
     let mut report = Report::default();
     report.condition(process::machine()?);
-    let postgres = PostgresServer::shared();
-    let databases = [postgres.create_database(), postgres.create_database()];
-    let connections = u32::try_from(UPDATING_CLIENTS)?;
-    let (counters, version) =
-        Counters::create(&postgres.create_database(), extent.users, connections).await?;
+    let version = counters::durable_version(&PostgresServer::shared().create_database()).await?;
     report.condition(format!(
-        "Postgres {version} with fsync and synchronous_commit on; caches in the process; {} users; {} repetitions of {:?} each",
-        extent.users, extent.repetitions, extent.run
+        "Postgres {version} with fsync and synchronous_commit on; caches in the process; everything shares the processors."
     ));
-    report.condition(
-        "Load generator, clients and servers are one process and share the processors with Postgres."
-            .to_owned(),
-    );
-
-    let directory = tempfile::tempdir()?;
-    let primary_database = databases[0].clone();
-    let (subject, imported) = Subject::start(directory.path(), databases, extent.users).await?;
-    report.add("import of subscribers", "1/s", imported.subscribers);
-    report.add("import of permits", "1/s", imported.permits);
-    report.add("import of bindings", "1/s", imported.bindings);
-    let idle =
-        idle::sip_database_mb(&subject.federation.primary, directory.path(), &primary_database).await?;
-    report.add("idle process, SIP database", "MB", idle);
-
-    let secured = subject::identity(&subject.federation.primary, Entity::MigrationManagement)?;
-    let chains = [
-        ("bare chain", bare_chain::start(&Protection::Plaintext).await?),
-        ("bare chain, mutual TLS", bare_chain::start(&Protection::MutualTls(secured)).await?),
-        ("federated lookup", subject.federated_client()?),
-    ];
-    for repetition in 0..=extent.repetitions {
-        // The first round warms up: connections are opened, statements prepared.
-        let mut warming_up = Report::default();
-        let report = if repetition == 0 { &mut warming_up } else { &mut report };
-        for (name, client) in &chains {
-            measure_chain(report, name, client, extent).await?;
-        }
-        measure_sip_database(report, &subject, extent).await?;
-        measure_counters(report, &counters, extent).await?;
-        let (prepared, new) = vectors::rates(extent.run / 5)?;
-        report.add("vectors, key schedule kept", "1/s", prepared);
-        report.add("vectors, key schedule made anew", "1/s", new);
+    if is_wanted(Part::Signalling) {
+        let run = if arguments.quick { Duration::from_millis(300) } else { Duration::from_millis(1_500) };
+        let users = extent(500, 10_000);
+        let repetitions = repetitions(5);
+        signalling::measure(&mut report, &signalling::Extent { users, repetitions, run }).await?;
     }
-    judge(&mut report);
-    subject.federation.stop().await;
+    if is_wanted(Part::Migrations) {
+        let (ues, users) = (extent(20, 1_000), extent(40, 10_000));
+        let repetitions = repetitions(3);
+        migrations::measure(&mut report, &migrations::Extent { ues, users, repetitions }).await?;
+    }
+    if is_wanted(Part::FanOut) {
+        let watchers = extent(100, 10_000);
+        let changes = repetitions(10);
+        fan_out::measure(&mut report, &fan_out::Extent { watchers, changes }).await?;
+    }
+    if is_wanted(Part::Provisioning) {
+        let sizes = [extent(20, 1_000), extent(100, 10_000)];
+        let repetitions = repetitions(3);
+        provisioning::measure(&mut report, &provisioning::Extent { sizes, repetitions }).await?;
+    }
     Ok(report)
-}
-
-async fn measure_chain(
-    report: &mut Report,
-    name: &str,
-    client: &SipAuthenticationServiceClient<Channel>,
-    extent: &Extent,
-) -> Result<()> {
-    let users = extent.users;
-    let client = client.clone();
-    let call = move |number| subject::look_up_federated(client.clone(), some_user(number, users));
-    let seen = closed_loop(1, extent.run, call.clone()).await?;
-    report.add(&format!("{name}, 1 stream, p50"), "ms", seen.latency_ms(0.50));
-    report.add(&format!("{name}, 1 stream, p99"), "ms", seen.latency_ms(0.99));
-    let seen = open_loop(OPEN_LOOP_RATE, extent.run, call.clone()).await?;
-    report.add(&format!("{name}, 500/s, p50"), "ms", seen.latency_ms(0.50));
-    report.add(&format!("{name}, 500/s, p99"), "ms", seen.latency_ms(0.99));
-    let seen = closed_loop(MANY_STREAMS, extent.run, call).await?;
-    report.add(&format!("{name}, 64 streams"), "1/s", seen.rate());
-    report.add(&format!("{name}, 64 streams, processor time per call"), "µs", seen.cpu_us());
-    Ok(())
-}
-
-async fn measure_sip_database(report: &mut Report, subject: &Subject, extent: &Extent) -> Result<()> {
-    let users = subject.users;
-    let client = subject.database_client()?;
-    let call = move |number| subject::look_up_own(client.clone(), some_user(number, users));
-    let seen = closed_loop(1, extent.run, call.clone()).await?;
-    report.add("SIP database, 1 stream, p50", "ms", seen.latency_ms(0.50));
-    let seen = closed_loop(MANY_STREAMS, extent.run, call).await?;
-    report.add("SIP database, 64 streams", "1/s", seen.rate());
-    Ok(())
-}
-
-async fn measure_counters(report: &mut Report, counters: &Counters, extent: &Extent) -> Result<()> {
-    let seen = counters.one_row_per_commit(1, extent.run).await?;
-    report.add("one-row UPDATE, 1 client, p50", "ms", seen.latency_ms(0.50));
-    let seen = counters.one_row_per_commit(UPDATING_CLIENTS, extent.run).await?;
-    report.add("one-row UPDATE, 8 clients", "1/s", seen.rate());
-    let seen = counters.group_commit(MANY_STREAMS, extent.run).await?;
-    report.add("group commit, 64 clients", "1/s", seen.rate());
-    Ok(())
-}
-
-/// The targets of the design.
-fn judge(report: &mut Report) {
-    report.target(
-        "federated lookup p50 / (bare chain p50 + one UPDATE p50)",
-        Bound::AtMost(1.5),
-        ["federated lookup, 1 stream, p50", "bare chain, 1 stream, p50", "one-row UPDATE, 1 client, p50"],
-        |[federated, bare, update]| federated / (bare + update),
-    );
-    report.target(
-        "federated lookups / bare chain calls, 64 streams",
-        Bound::AtLeast(0.5),
-        ["federated lookup, 64 streams", "bare chain, 64 streams"],
-        |[federated, bare]| federated / bare,
-    );
-    report.target(
-        "processor time per federated lookup / per bare chain call",
-        Bound::AtMost(1.6),
-        [
-            "federated lookup, 64 streams, processor time per call",
-            "bare chain, 64 streams, processor time per call",
-        ],
-        |[federated, bare]| federated / bare,
-    );
-    report.target(
-        "bare chain p50, mutual TLS / plaintext",
-        Bound::AtMost(1.3),
-        ["bare chain, mutual TLS, 1 stream, p50", "bare chain, 1 stream, p50"],
-        |[secured, plain]| secured / plain,
-    );
-    report.target(
-        "bare chain processor time, mutual TLS / plaintext",
-        Bound::AtMost(1.3),
-        [
-            "bare chain, mutual TLS, 64 streams, processor time per call",
-            "bare chain, 64 streams, processor time per call",
-        ],
-        |[secured, plain]| secured / plain,
-    );
-    report.target(
-        "group commit, 64 clients / one-row UPDATE, 8 clients",
-        Bound::AtLeast(3.0),
-        ["group commit, 64 clients", "one-row UPDATE, 8 clients"],
-        |[grouped, single]| grouped / single,
-    );
-    report.target(
-        "SIP database vectors over gRPC, 64 streams / one-row UPDATE, 8 clients",
-        Bound::AtLeast(3.0),
-        ["SIP database, 64 streams", "one-row UPDATE, 8 clients"],
-        |[vectors, single]| vectors / single,
-    );
-    report.target(
-        "idle SIP database process, MB",
-        Bound::AtMost(17.0),
-        ["idle process, SIP database"],
-        |[memory]| memory,
-    );
-}
-
-/// Spreads consecutive calls over the users.
-fn some_user(number: u64, users: u64) -> u64 {
-    number.wrapping_mul(7_919) % users
 }

@@ -18,10 +18,11 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
-struct Target {
-    name: &'static str,
+struct Ratio {
+    name: String,
     samples: Vec<f64>,
-    bound: Bound,
+    /// Absent: the design names none.
+    target: Option<Bound>,
 }
 
 /// Everything that was measured, in the order in which it was.
@@ -29,7 +30,7 @@ struct Target {
 pub(crate) struct Report {
     conditions: Vec<String>,
     figures: Vec<Figure>,
-    targets: Vec<Target>,
+    ratios: Vec<Ratio>,
 }
 
 impl Report {
@@ -54,8 +55,28 @@ impl Report {
     /// Holds something computed from figures, repetition by repetition, to a bound.
     pub(crate) fn target<const N: usize>(
         &mut self,
-        name: &'static str,
+        name: &str,
         bound: Bound,
+        figures: [&str; N],
+        compute: impl Fn([f64; N]) -> f64,
+    ) {
+        self.add_ratio(name, Some(bound), figures, compute);
+    }
+
+    /// Computes something from figures, repetition by repetition, for which the design names no target.
+    pub(crate) fn ratio<const N: usize>(
+        &mut self,
+        name: &str,
+        figures: [&str; N],
+        compute: impl Fn([f64; N]) -> f64,
+    ) {
+        self.add_ratio(name, None, figures, compute);
+    }
+
+    fn add_ratio<const N: usize>(
+        &mut self,
+        name: &str,
+        target: Option<Bound>,
         figures: [&str; N],
         compute: impl Fn([f64; N]) -> f64,
     ) {
@@ -63,7 +84,7 @@ impl Report {
         let repetitions = columns.iter().map(|samples| samples.len()).min().unwrap_or_default();
         let samples =
             (0..repetitions).map(|repetition| compute(columns.map(|samples| samples[repetition]))).collect();
-        self.targets.push(Target { name, samples, bound });
+        self.ratios.push(Ratio { name: name.to_owned(), samples, target });
     }
 
     /// Two tables in Markdown.
@@ -80,12 +101,12 @@ impl Report {
         text.push_str(
             "\n| ratio | target | min | median | max | met |\n| --- | --- | ---: | ---: | ---: | --- |\n",
         );
-        for target in &self.targets {
-            let [least, median, most] = spread(&target.samples).map(rounded);
-            let met = if target.is_met() { "yes" } else { "no" };
-            let bound = target.bound.text();
+        for ratio in &self.ratios {
+            let [least, median, most] = spread(&ratio.samples).map(rounded);
+            let met = ratio.is_met().map_or("–", |is_met| if is_met { "yes" } else { "no" });
+            let bound = ratio.target.map_or("–".to_owned(), Bound::text);
             let _infallible =
-                writeln!(text, "| {} | {bound} | {least} | {median} | {most} | {met} |", target.name);
+                writeln!(text, "| {} | {bound} | {least} | {median} | {most} | {met} |", ratio.name);
         }
         text
     }
@@ -95,30 +116,31 @@ impl Report {
         let figures = self.figures.iter().map(|figure| {
             json!({ "name": figure.name, "unit": figure.unit, "median": spread(&figure.samples)[1], "samples": figure.samples })
         });
-        let targets = self.targets.iter().map(|target| {
+        let ratios = self.ratios.iter().map(|ratio| {
             json!({
-                "name": target.name,
-                "target": target.bound.text(),
-                "median": spread(&target.samples)[1],
-                "samples": target.samples,
-                "met": target.is_met(),
+                "name": ratio.name,
+                "target": ratio.target.map(Bound::text),
+                "median": spread(&ratio.samples)[1],
+                "samples": ratio.samples,
+                "met": ratio.is_met(),
             })
         });
         json!({
             "conditions": self.conditions,
             "figures": figures.collect::<Vec<_>>(),
-            "targets": targets.collect::<Vec<_>>(),
+            "ratios": ratios.collect::<Vec<_>>(),
         })
     }
 }
 
-impl Target {
-    fn is_met(&self) -> bool {
+impl Ratio {
+    /// Whether the target is met; absent where there is none.
+    fn is_met(&self) -> Option<bool> {
         let median = spread(&self.samples)[1];
-        match self.bound {
+        self.target.map(|target| match target {
             Bound::AtMost(bound) => median <= bound,
             Bound::AtLeast(bound) => median >= bound,
-        }
+        })
     }
 }
 
@@ -181,6 +203,15 @@ mod tests {
     fn target_of_something_not_measured_is_not_met() {
         let mut report = Report::default();
         report.target("nothing", Bound::AtMost(1.0), ["missing"], |[missing]| missing);
-        assert_eq!(report.for_programs()["targets"][0]["met"], false);
+        assert_eq!(report.for_programs()["ratios"][0]["met"], false);
+    }
+
+    #[test]
+    fn ratio_without_a_target_is_neither_met_nor_missed() {
+        let mut report = Report::default();
+        report.add("own", "ms", 3.0);
+        report.ratio("alone", ["own"], |[own]| own);
+        assert!(report.for_people().contains("| alone | – | 3.00 | 3.00 | 3.00 | – |"));
+        assert!(report.for_programs()["ratios"][0]["met"].is_null());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use crossband::config::identity_files;
-use crossband::dev::{DevOptions, DevSystem, Federation, PARTNER, PRIMARY, PortPlan, StoreUrls};
+use crossband::dev::{DevOptions, DevSystem, Federation, PARTNER, PRIMARY, PortPlan, StoreUrls, as_it_is};
 use futures::stream;
 use mcx_aka::{Opc, SubscriberKey};
 use mcx_federation::OwnIdentity;
@@ -45,6 +45,7 @@ impl Subject {
             ports: PortPlan::Free,
             stores: StoreUrls { databases: Some(databases), cache: None },
             provisioned_by_hand: &["alice", "bob", "chloe"],
+            adjust: as_it_is,
         };
         let federation = Federation::start(&options, None).await?;
         let subject = Self { federation, users };
@@ -119,11 +120,19 @@ fn as_sip_core(system: &DevSystem) -> Result<Channel> {
 
 /// One lookup over both systems, or over the bare chain, of some user.
 pub(crate) async fn look_up_federated(
-    mut client: SipAuthenticationServiceClient<Channel>,
+    client: SipAuthenticationServiceClient<Channel>,
     user: u64,
 ) -> Result<()> {
+    look_up(client, partner_identities(user)).await
+}
+
+/// One lookup of a visitor.
+pub(crate) async fn look_up(
+    mut client: SipAuthenticationServiceClient<Channel>,
+    visitor: SipIdentities,
+) -> Result<()> {
     let request = migration::GetSipAuthenticationInformationRequest {
-        partner_identities: Some(partner_identities(user)),
+        partner_identities: Some(visitor),
         scheme: AuthenticationScheme::Unspecified.into(),
     };
     let answer = client.get_sip_authentication_information(request).await?.into_inner();

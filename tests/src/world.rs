@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crossband::dev::{DemoSubscriber, DevOptions, DevSystem, Federation, PortPlan, StoreUrls};
+use crossband::dev::{DemoSubscriber, DevOptions, DevSystem, Federation, PortPlan, StoreUrls, as_it_is};
 use crossband::phone::Phone;
 use mcx_aka::digest::DigestAlgorithm;
 use mcx_proto::migration::v1 as proto;
@@ -69,6 +69,7 @@ impl World {
             ports: PortPlan::Free,
             stores,
             provisioned_by_hand,
+            adjust: as_it_is,
         };
         let federation = Federation::start(&options, None).await.expect("both systems start");
         Self { federation, options, _folder: folder, _redis: None }

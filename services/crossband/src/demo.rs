@@ -19,7 +19,7 @@ use mcx_ue::selection::{Selection, Surroundings};
 use mcx_ue::ue::{McServiceUe, StepOutcome};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::dev::{DevOptions, Federation, INCIDENT_PLMN, PARTNER, PRIMARY, PortPlan, StoreUrls};
+use crate::dev::{DevOptions, Federation, INCIDENT_PLMN, PARTNER, PRIMARY, PortPlan, StoreUrls, as_it_is};
 use crate::terminal;
 pub use ladder::{FIGURE, Ladder, LadderStep};
 pub use report::{Check, Report, UeStep};
@@ -63,6 +63,7 @@ pub async fn run(options: DemoOptions, out: &mut impl Write) -> Result<bool> {
         ports: options.ports,
         stores: StoreUrls::default(),
         provisioned_by_hand: &["bob", "chloe"],
+        adjust: as_it_is,
     };
     let mut report = Report::new(options.json);
     report.title(out, PRIMARY, PARTNER)?;

@@ -20,6 +20,7 @@ use mcx_runtime::telemetry::LogLevel;
 use mcx_types::{Clock, Entity, McSystemId, SystemClock};
 
 use crate::certificates::{self, Certificates};
+use crate::config::CrossbandConfig;
 use crate::system::{self, System};
 pub use application_plane::{
     CREW, CREW_GROUP, DISPATCHER, HOME_GROUP, HOME_PROFILE, INCIDENT_GROUP, INCIDENT_PLMN, MIGRATION_PROFILE,
@@ -50,7 +51,12 @@ pub struct DevOptions {
     /// The demo users for whom the operators write permit and binding themselves. The others are requested, accepted and put in place as
     /// TS 23.280 10.17.5 has it.
     pub provisioned_by_hand: &'static [&'static str],
+    /// What is changed in the configuration of each system before it starts; [`as_it_is`]: nothing.
+    pub adjust: fn(&mut CrossbandConfig),
 }
+
+/// Leaves the configuration of the systems as it is.
+pub fn as_it_is(_: &mut CrossbandConfig) {}
 
 /// One of the two systems, with what its operator needs.
 pub struct DevSystem {
@@ -82,7 +88,8 @@ impl DevSystem {
         let hosts = ["localhost", "127.0.0.1", "::1", name];
         let certificates =
             certificates::ensure(&directory.join("certificates"), &id, &hosts, SystemClock.now())?;
-        let config = layout::config(&id, index, &directory, &certificates, options)?;
+        let mut config = layout::config(&id, index, &directory, &certificates, options)?;
+        (options.adjust)(&mut config);
         let entities: BTreeSet<Entity> = Entity::ALL.iter().copied().collect();
         system::migrate(&config, &entities).await?;
         let system = System::start(config, &entities, log_level, Shutdown::new()).await?;

@@ -19,7 +19,7 @@ const MAXIMUM_ROUNDS: usize = 5;
 
 /// Keeps the sequence numbers of the ISIM before an answer made with them leaves the UE, so that no challenge is answered twice,
 /// not even after a crash.
-pub type SequenceKeeper = Box<dyn FnMut(&SequenceArray) -> io::Result<()> + Send>;
+pub type SequenceKeeper = Box<dyn FnMut(&SequenceArray) -> io::Result<()> + Send + Sync>;
 
 /// A user agent that registers one public user identity at one SIP core.
 pub struct SignallingUserAgent {

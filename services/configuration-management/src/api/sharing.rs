@@ -11,6 +11,7 @@ use super::refuse;
 use crate::app::App;
 use crate::error::Error;
 use crate::wire;
+use crate::wire::migration::SharedProfiles;
 
 /// How many users one request names at most.
 const USER_LIMIT: usize = 50;
@@ -18,24 +19,16 @@ const USER_LIMIT: usize = 50;
 /// The service.
 pub(crate) struct ProfileSharingApi(pub(crate) App);
 
-impl ProfileSharingApi {
-    /// Keeps what a primary gives of one user. The outer error is about this service, the inner one about what was given.
-    async fn accept(
-        &self,
-        primary: &McSystemId,
-        given: &proto::MigrationProfiles,
-    ) -> Result<Result<(), Error>, Error> {
-        let mut violations = Violations::new();
-        let shared = wire::migration::shared_profiles(&mut violations, "migration_profiles", given, primary);
-        let outcome = match violations.finish(shared) {
-            Ok(shared) => self.0.accept(primary, shared).await,
-            Err(violations) => Err(violations.into()),
-        };
-        match outcome {
-            Err(error) if error.is_ours() => Err(error),
-            outcome => Ok(outcome),
-        }
-    }
+/// Reads what a primary gives of one user.
+fn read(given: &proto::MigrationProfiles, primary: &McSystemId) -> Result<SharedProfiles, Error> {
+    let mut violations = Violations::new();
+    let shared = wire::migration::shared_profiles(&mut violations, "migration_profiles", given, primary);
+    Ok(violations.finish(shared)?)
+}
+
+fn refusal(index: u32, error: &Error) -> proto::ShareMigrationProfilesRefusal {
+    let (reason, description) = (error.error_reason().into(), error.describe());
+    proto::ShareMigrationProfilesRefusal { index, reason, description }
 }
 
 #[tonic::async_trait]
@@ -65,13 +58,19 @@ impl ProfileSharingService for ProfileSharingApi {
         }
         violations.finish(Some(())).map_err(refuse)?;
         self.0.usable_partner(&primary).map_err(refuse)?;
-        let mut refusals = Vec::new();
+        let (mut readable, mut refusals) = (Vec::new(), Vec::new());
         for (index, given) in (0..).zip(&given) {
-            if let Err(error) = self.accept(&primary, given).await.map_err(refuse)? {
-                let (reason, description) = (error.error_reason().into(), error.describe());
-                refusals.push(proto::ShareMigrationProfilesRefusal { index, reason, description });
+            match read(given, &primary) {
+                Ok(shared) => readable.push((index, shared)),
+                Err(error) => refusals.push(refusal(index, &error)),
             }
         }
+        let (indices, shared): (Vec<u32>, Vec<SharedProfiles>) = readable.into_iter().unzip();
+        let outcomes = self.0.accept_all(&primary, shared).await.map_err(refuse)?;
+        let refused =
+            indices.into_iter().zip(outcomes).filter_map(|(index, outcome)| Some((index, outcome.err()?)));
+        refusals.extend(refused.map(|(index, error)| refusal(index, &error)));
+        refusals.sort_by_key(|refusal| refusal.index);
         Ok(Response::new(proto::ShareMigrationProfilesResponse { refusals }))
     }
 

@@ -156,10 +156,13 @@ impl App {
     /// Expects visitors no more.
     pub(crate) async fn delete_visitors(&self, migration_ids: Vec<Uuid>, by: ChangedBy) -> Result<(), Error> {
         let mut mutation = self.begin_work(by).await?;
+        let mut gone = Vec::new();
         for id in migration_ids {
-            for visitor in visitors::of_migration(&mut mutation.transaction, id).await? {
-                self.remove_visitor(&mut mutation, &visitor).await?;
-            }
+            gone.extend(visitors::of_migration(&mut mutation.transaction, id).await?);
+        }
+        gone.sort_by_key(visitors::Visitor::primary_user);
+        for visitor in gone {
+            self.remove_visitor(&mut mutation, &visitor).await?;
         }
         self.commit_work(mutation).await
     }

@@ -166,10 +166,19 @@ impl App {
         if let Err(error) = answer {
             return Ok(Err(PutOff { why: describe(&error) }));
         }
-        for share in withdrawn {
-            shares::done(&self.database, share).await?;
-        }
+        self.done(withdrawn.to_vec()).await?;
         Ok(Ok(()))
+    }
+
+    /// The partner has what was wanted of these shares: noted in one transaction, since each one waits for the disk.
+    async fn done(&self, mut shares: Vec<Share>) -> Result<(), Error> {
+        // Users are locked in the same order by everybody.
+        shares.sort_by(|one, other| one.user.cmp(&other.user));
+        let mut transaction = self.database.begin().await?;
+        for share in &shares {
+            shares::done(&mut transaction, share).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     async fn push_profiles(
@@ -195,6 +204,7 @@ impl App {
             Ok(refusals) => refusals,
             Err(error) => return Ok(Err(PutOff { why: describe(&error) })),
         };
+        let mut taken = Vec::with_capacity(shares.len());
         for (at, (share, version)) in shares.into_iter().zip(versions).enumerate() {
             let refusal =
                 refusals.iter().find(|refusal| usize::try_from(refusal.index).is_ok_and(|index| index == at));
@@ -205,10 +215,11 @@ impl App {
                 }
                 None => {
                     let wanted_version = i64::try_from(version).unwrap_or(i64::MAX);
-                    shares::done(&self.database, &Share { wanted_version, ..share }).await?;
+                    taken.push(Share { wanted_version, ..share });
                 }
             }
         }
+        self.done(taken).await?;
         Ok(Ok(()))
     }
 

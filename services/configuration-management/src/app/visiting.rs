@@ -155,6 +155,40 @@ impl App {
     /// [`Error::VisitorUnknown`] where that primary has no such visitor here.
     pub(crate) async fn accept(&self, primary: &McSystemId, shared: SharedProfiles) -> Result<(), Error> {
         let mut mutation = self.begin_work(Hop::configuration_management(primary).to_string()).await?;
+        self.accept_in(&mut mutation, primary, shared).await?;
+        self.commit_work(mutation).await
+    }
+
+    /// Keeps what a primary gives of several visitors as [`App::accept`] does, in one transaction, since each one waits for the disk. Says
+    /// what came of each, in the order given; the outer error is that of this service, and nothing is kept then.
+    pub(crate) async fn accept_all(
+        &self,
+        primary: &McSystemId,
+        shared: Vec<SharedProfiles>,
+    ) -> Result<Vec<Result<(), Error>>, Error> {
+        let mut mutation = self.begin_work(Hop::configuration_management(primary).to_string()).await?;
+        let mut shared: Vec<(usize, SharedProfiles)> = shared.into_iter().enumerate().collect();
+        // Visitors are locked in the same order by everybody.
+        shared.sort_by(|(_, one), (_, other)| one.user.cmp(&other.user));
+        let mut outcomes = Vec::with_capacity(shared.len());
+        for (at, shared) in shared {
+            match self.accept_in(&mut mutation, primary, shared).await {
+                Err(error) if error.is_ours() => return Err(error),
+                outcome => outcomes.push((at, outcome)),
+            }
+        }
+        self.commit_work(mutation).await?;
+        outcomes.sort_by_key(|(at, _)| *at);
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+    }
+
+    /// What is refused has changed nothing.
+    async fn accept_in(
+        &self,
+        mutation: &mut Mutation,
+        primary: &McSystemId,
+        shared: SharedProfiles,
+    ) -> Result<(), Error> {
         let transaction = &mut mutation.transaction;
         let SharedProfiles { user, version, profiles } = shared;
         let visitor = visitors::lock_by_primary(transaction, user.mc_service, primary, &user.id).await?;
@@ -164,7 +198,7 @@ impl App {
         if version < visitor.share_version {
             return Ok(());
         }
-        let before = self.adapted_profiles_in(&mut mutation, &visitor).await?;
+        let before = self.adapted_profiles_in(mutation, &visitor).await?;
         let originals: Vec<(i64, Vec<u8>)> = profiles
             .iter()
             .map(|profile| (i64::from(profile.index.0), wire::user_profile::encode(profile).encode_to_vec()))
@@ -173,18 +207,21 @@ impl App {
         let refresh_at = now.saturating_add(self.config.visitor_profile_max_age);
         visitors::set_received(&mut mutation.transaction, &visitor, version, refresh_at).await?;
         let visitor = Visitor { share_version: version, ..visitor };
-        let after = self.adapted_profiles_in(&mut mutation, &visitor).await?;
-        self.tell_difference(&mut mutation, &visitor, &before, &after);
-        self.commit_work(mutation).await
+        let after = self.adapted_profiles_in(mutation, &visitor).await?;
+        self.tell_difference(mutation, &visitor, &before, &after);
+        Ok(())
     }
 
     /// Forgets what a primary gave of visitors up to a version.
     pub(crate) async fn withdraw(
         &self,
         primary: &McSystemId,
-        withdrawals: Vec<Withdrawal>,
+        mut withdrawals: Vec<Withdrawal>,
     ) -> Result<(), Error> {
         let mut mutation = self.begin_work(Hop::configuration_management(primary).to_string()).await?;
+        withdrawals.sort_by(|one, other| {
+            (one.mc_service, &one.primary_id).cmp(&(other.mc_service, &other.primary_id))
+        });
         for withdrawal in withdrawals {
             let Withdrawal { mc_service, primary_id, version } = withdrawal;
             let transaction = &mut mutation.transaction;

@@ -135,14 +135,14 @@ pub(crate) async fn next_due(database: &Database) -> Result<Option<Timestamp>, S
 }
 
 /// The partner has what was wanted; if something newer is wanted by now, that stays to be done.
-pub(crate) async fn done(database: &Database, share: &Share) -> Result<(), StoreError> {
+pub(crate) async fn done(transaction: &mut Transaction, share: &Share) -> Result<(), StoreError> {
     let statement = if share.is_withdrawn {
         "DELETE FROM share WHERE share_id = $1 AND wanted_version = $2 AND is_withdrawn"
     } else {
         "UPDATE share SET pushed_version = $2, attempts = 0, \
          next_attempt_at = CASE WHEN wanted_version <= $2 THEN NULL ELSE next_attempt_at END WHERE share_id = $1"
     };
-    database
+    transaction
         .statement(statement)
         .bind(share.id.to_string())
         .bind(share.wanted_version)

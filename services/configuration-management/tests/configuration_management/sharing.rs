@@ -320,7 +320,10 @@ async fn profiles_of_somebody_else_are_not_accepted(pair: Pair) {
     // One that is refused does not keep the others out.
     let mut mixed = share("bob", 1, vec![profile("bob", 0)]);
     mixed.migration_profiles.extend(share("alice", 1, vec![profile("alice", 0)]).migration_profiles);
-    assert_eq!(refusals(alpha.share_migration_profiles(mixed).await), [Reason::VisitorUnknown]);
+    mixed.migration_profiles.extend(share("alice", 2, vec![profile("bob", 0)]).migration_profiles);
+    let refused = alpha.share_migration_profiles(mixed).await.unwrap().into_inner().refusals;
+    let refused: Vec<_> = refused.iter().map(|refusal| (refusal.index, refusal.reason())).collect();
+    assert_eq!(refused, [(0, Reason::VisitorUnknown), (2, Reason::InvalidRequest)]);
     assert_eq!(pair.bravo.profiles_of("alice").await.len(), 1);
 
     // Another partner does not speak for Alpha's users.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use crossband::dev::{
-    DEFAULT_PORT_BASE, DevOptions, Federation, PRIMARY, PortPlan, StoreUrls, endpoint_table, ready_document,
+    DEFAULT_PORT_BASE, DevOptions, Federation, PRIMARY, PortPlan, StoreUrls, as_it_is, endpoint_table,
+    ready_document,
 };
 use crossband::files::write_secret;
 use mcx_runtime::shutdown::Shutdown;
@@ -60,6 +61,7 @@ pub(super) async fn dev(arguments: DevArguments) -> Result<bool> {
             cache: arguments.cache_url,
         },
         provisioned_by_hand: &["bob", "chloe"],
+        adjust: as_it_is,
     };
     let log_level = telemetry.log_level();
     let start = async {
