@@ -5,6 +5,7 @@
 
 mod json;
 mod propagation;
+mod sampling;
 
 use std::future::Future;
 use std::io::{self, IsTerminal};
@@ -15,7 +16,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Sampler, SdkTracerProvider};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
@@ -27,6 +28,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 pub use propagation::{current_trace_id, extract_trace_context, inject_trace_context};
 
+use self::sampling::{ErrorsToo, RecordEverything};
 use crate::config::{Settings, duration_schema};
 
 /// The form of a line of the log.
@@ -54,7 +56,7 @@ pub struct TelemetryConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_endpoint: Option<String>,
     /// Which part of the traces that begin here is kept, 0 to 1; a trace that began elsewhere is kept as its
-    /// beginner decided.
+    /// beginner decided. Spans that end in an error are kept always.
     pub sampling_ratio: f64,
     /// How long the end of the process may wait for the last spans to go out.
     #[serde(with = "humantime_serde")]
@@ -244,10 +246,11 @@ pub fn tracer_provider(
     config: &TelemetryConfig,
     origin: &Origin,
 ) -> Result<SdkTracerProvider, TelemetryError> {
-    let builder = SdkTracerProvider::builder().with_sampler(sampler(config)).with_resource(resource(origin));
+    let builder = SdkTracerProvider::builder().with_resource(resource(origin));
     let Some(endpoint) = config.otlp_endpoint.as_deref() else {
         // Without anywhere to send spans to there are still ids, for the log and for those whom we call.
-        return Ok(builder.build());
+        let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sampling_ratio)));
+        return Ok(builder.with_sampler(sampler).build());
     };
     let exporter = SpanExporter::builder()
         .with_tonic()
@@ -255,11 +258,10 @@ pub fn tracer_provider(
         .with_timeout(config.flush_timeout)
         .build()
         .map_err(|source| TelemetryError::Exporter { endpoint: endpoint.to_owned(), source })?;
-    Ok(builder.with_batch_exporter(exporter).build())
-}
-
-fn sampler(config: &TelemetryConfig) -> Sampler {
-    Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sampling_ratio)))
+    Ok(builder
+        .with_sampler(RecordEverything::sampling(config.sampling_ratio))
+        .with_span_processor(ErrorsToo(BatchSpanProcessor::builder(exporter).build()))
+        .build())
 }
 
 /// The OpenTelemetry resource that stands for a process.
