@@ -110,7 +110,7 @@ impl App {
             if let Err(error) = self.tell_notices().await {
                 tracing::warn!(%error, "notices are not told");
             }
-            if let Ok(count) = notices::count(&self.database).await {
+            if let Ok(count) = notices::count_tried(&self.database).await {
                 metrics::gauge!("mcx_mc_service_notices_waiting").set(count as f64);
             }
         }

@@ -153,8 +153,9 @@ pub(crate) async fn remove(database: &Database, id: Uuid) -> Result<(), StoreErr
         .map(drop)
 }
 
-/// How many notices wait.
-pub(crate) async fn count(database: &Database) -> Result<i64, StoreError> {
-    let (count,): (i64,) = database.statement("SELECT COUNT(*) FROM notice").fetch_one().await?;
+/// How many notices were tried and have not arrived. Those that are only foreseen are none of them.
+pub(crate) async fn count_tried(database: &Database) -> Result<i64, StoreError> {
+    let tried = "SELECT COUNT(*) FROM notice WHERE attempts > 0";
+    let (count,): (i64,) = database.statement(tried).fetch_one().await?;
     Ok(count)
 }
