@@ -6,6 +6,8 @@ mod configuration;
 mod dev;
 mod healthcheck;
 mod key_file;
+mod load;
+mod provision_demo;
 mod rotate_keys;
 mod serve;
 mod target;
@@ -42,6 +44,10 @@ enum Command {
     /// A UE: registers and deregisters at a SIP core.
     #[command(subcommand)]
     Ue(ue::UeCommand),
+    /// UEs that migrate and return again and again, against the systems of a ready file.
+    Load(load::LoadArguments),
+    /// Puts the demo users into two deployed systems, alpha.example and bravo.example, that are federated.
+    ProvisionDemo(provision_demo::ProvisionDemoArguments),
     /// What an operator does with a running MC system.
     Admin(admin::AdminArguments),
     /// Makes a certificate authority and certificates for one MC system.
@@ -85,6 +91,8 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Command::Dev(arguments) => dev::dev(arguments).await,
         Command::Demo(arguments) => run_demo(arguments).await,
         Command::Ue(command) => ue::run(command).await,
+        Command::Load(arguments) => load::run(arguments).await,
+        Command::ProvisionDemo(arguments) => provision_demo::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Certs(arguments) => certs::run(&arguments),
         Command::KeyFile(command) => key_file::run(command).await,

@@ -159,7 +159,7 @@ impl EndpointsConfig {
         Self::each(|_| endpoint.clone())
     }
 
-    fn each(at: impl Fn(Entity) -> EndpointConfig) -> Self {
+    pub(crate) fn each(at: impl Fn(Entity) -> EndpointConfig) -> Self {
         Self {
             sip_database: at(Entity::SipDatabase),
             migration_management: at(Entity::MigrationManagement),

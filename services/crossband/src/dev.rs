@@ -31,7 +31,7 @@ pub use operator::Operator;
 pub use reach::{PeerListener, Reach, SipListener};
 pub use ready_file::ready_document;
 pub use scenario::Scenario;
-pub use subscribers::{DemoSubscriber, PartnerIdentities, demo_subscribers};
+pub use subscribers::{DemoSubscriber, PartnerIdentities, demo_subscribers, load_subscribers};
 pub use table::endpoint_table;
 
 /// The primary and the partner of the demonstration.

@@ -1,6 +1,5 @@
 //! Where an operator's calls go, and with whose certificate.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,11 +8,11 @@ use mcx_federation::{ChannelSettings, Dialer, OwnIdentity, TrustBundles};
 use mcx_runtime::client::Outgoing;
 use mcx_runtime::config::Loader;
 use mcx_types::{Entity, McSystemId, SpiffeId, SystemClock};
-use serde::Deserialize;
 use tonic::transport::Channel;
 
 use crate::certificates::OPERATOR;
-use crate::config::{CrossbandConfig, EndpointConfig, EndpointsConfig, identity_files};
+use crate::config::{CrossbandConfig, EndpointsConfig, identity_files};
+use crate::ready_file::{ReadyFile, ReadySystem};
 
 /// How the MC system is found.
 #[derive(Debug, Clone)]
@@ -41,17 +40,6 @@ pub struct Connection {
     endpoints: EndpointsConfig,
 }
 
-#[derive(Deserialize)]
-struct ReadyFile {
-    systems: BTreeMap<String, ReadySystem>,
-}
-
-#[derive(Deserialize)]
-struct ReadySystem {
-    grpc: std::net::SocketAddr,
-    operator_cert_pem: PathBuf,
-}
-
 impl Connection {
     /// Prepares the connection.
     ///
@@ -59,26 +47,21 @@ impl Connection {
     /// Where a file cannot be read, or the certificate cannot be used.
     pub fn open(target: &Target) -> Result<Self> {
         match target {
-            Target::Ready { file, system } => {
-                let text = std::fs::read_to_string(file)
-                    .with_context(|| format!("cannot read {}", file.display()))?;
-                let ready: ReadyFile = serde_json::from_str(&text)
-                    .with_context(|| format!("{} is not a ready file", file.display()))?;
-                let found = ready
-                    .systems
-                    .get(system.as_str())
-                    .with_context(|| format!("{} names no system {system}", file.display()))?;
-                let folder = found.operator_cert_pem.parent().context("the certificate is in a folder")?;
-                let first = *Entity::ALL.iter().min().context("there are entities")?;
-                let at = EndpointConfig { addresses: vec![found.grpc.into()], identity: first };
-                Self::new(folder, EndpointsConfig::all_at(&at))
-            }
+            Target::Ready { file, system } => Self::to(ReadyFile::read(file)?.system(system.as_str())?),
             Target::Configured { file, certificates } => {
                 let config: CrossbandConfig = Loader::new().file(file).environment().load()?;
                 let folder = certificates.clone().unwrap_or(config.certificates.directory);
                 Self::new(&folder, config.endpoints)
             }
         }
+    }
+
+    /// A connection to a system of a ready file.
+    ///
+    /// # Errors
+    /// Where the file does not say where operators call, or the certificate cannot be used.
+    pub fn to(system: &ReadySystem) -> Result<Self> {
+        Self::new(&system.operator_directory()?, system.operator_endpoints()?)
     }
 
     /// A connection to entities at known places, with the operator certificate of a folder.

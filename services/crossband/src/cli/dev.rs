@@ -75,9 +75,8 @@ pub(super) async fn dev(arguments: DevArguments) -> Result<bool> {
     };
     say(&endpoint_table(&started));
     if let Some(path) = &arguments.ready_file {
-        let document = format!("{:#}\n", ready_document(&started)?);
         // The test keys in it protect nobody, but the habit does.
-        write_secret(path, document.as_bytes())?;
+        write_secret(path, ready_document(&started)?.to_text()?.as_bytes())?;
     }
     shutdown.token().cancelled().await;
     Ok(started.stop().await)

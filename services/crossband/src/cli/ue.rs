@@ -2,17 +2,16 @@
 
 mod terminal;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use crossband::files::write_secret;
 use crossband::phone::Phone;
+use crossband::ready_file::ReadyFile;
 use mcx_aka::isim::SequenceArray;
 use mcx_aka::{Opc, SubscriberKey};
 use mcx_ue::{SignallingRegistration, SignallingTransport, SignallingUserAgent};
-use serde::Deserialize;
 
 use super::say;
 
@@ -57,59 +56,6 @@ enum Transport {
     Tcp,
 }
 
-#[derive(Deserialize)]
-struct ReadyFile {
-    systems: std::collections::BTreeMap<String, SystemEntry>,
-    subscribers: Vec<SubscriberEntry>,
-    #[serde(default)]
-    redirect_uri: String,
-}
-
-impl ReadyFile {
-    fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is not a ready file", path.display()))
-    }
-
-    fn subscriber(&self, name: &str) -> Result<&SubscriberEntry> {
-        let found = self.subscribers.iter().find(|user| user.name == name);
-        found.with_context(|| format!("no user is called {name}"))
-    }
-
-    fn system(&self, id: &str) -> Result<&SystemEntry> {
-        self.systems.get(id).with_context(|| format!("no system is called {id}"))
-    }
-}
-
-#[derive(Deserialize)]
-struct SystemEntry {
-    sip_udp: SocketAddr,
-    sip_tcp: SocketAddr,
-    client: SocketAddr,
-    ca_pem: PathBuf,
-}
-
-#[derive(Deserialize)]
-struct SubscriberEntry {
-    name: String,
-    primary_system: String,
-    impi: String,
-    impus: Vec<String>,
-    k: String,
-    opc: String,
-    mc_id: String,
-    password: String,
-    partner: PartnerEntry,
-}
-
-#[derive(Deserialize)]
-struct PartnerEntry {
-    system: String,
-    impi: String,
-    impus: Vec<String>,
-}
-
 pub(super) async fn run(command: UeCommand) -> Result<bool> {
     let (arguments, is_registration) = match command {
         UeCommand::Register(arguments) => (arguments, true),
@@ -139,6 +85,7 @@ async fn user_agent(arguments: &UeArguments) -> Result<SignallingUserAgent> {
         Transport::Udp => (system.sip_udp, SignallingTransport::Udp),
         Transport::Tcp => (system.sip_tcp, SignallingTransport::Tcp),
     };
+    let registrar = registrar.context("the ready file does not say where its SIP core listens")?;
     let phone = Phone {
         impi: impi.parse()?,
         impu: impus.first().context("the user has a public user identity")?.parse()?,

@@ -72,11 +72,12 @@ pub fn operator_client(system: &impl AsRef<Reach>) -> Result<OperatorClient> {
 pub(super) async fn provision(scenario: &Scenario) -> Result<()> {
     let catalogue = Catalogue::load()?;
     let (primary, partner) = (&scenario.primary, &scenario.partner);
+    let users = scenario.names();
     trust_each_other(&catalogue, primary, partner).await?;
-    apply_all(&catalogue, primary, primary_manifests(primary)?).await?;
+    apply_all(&catalogue, primary, primary_manifests(primary, &users)?).await?;
     apply_all(&catalogue, partner, partner_manifests(partner)?).await?;
-    add_members(&catalogue, primary, CREW_GROUP, &CREW, PRIMARY).await?;
-    add_members(&catalogue, primary, HOME_GROUP, &CREW, PRIMARY).await?;
+    add_members(&catalogue, primary, CREW_GROUP, &users, PRIMARY).await?;
+    add_members(&catalogue, primary, HOME_GROUP, &users, PRIMARY).await?;
     add_members(&catalogue, partner, INCIDENT_GROUP, &[DISPATCHER], PARTNER).await
 }
 
@@ -247,11 +248,11 @@ fn group(id: &str, name: &str) -> Value {
     })
 }
 
-fn primary_manifests(system: &Reach) -> Result<Vec<Value>> {
+fn primary_manifests(system: &Reach, users: &[&str]) -> Result<Vec<Value>> {
     let mut manifests = of_any_system(system)?;
     manifests.push(group(CREW_GROUP, "Crew 7"));
     manifests.push(group(HOME_GROUP, "Station 1"));
-    for user in CREW {
+    for user in users {
         manifests.push(account(user, PRIMARY));
         for service in ["MC_SERVICE_PTT", "MC_SERVICE_DATA"] {
             manifests.push(home_profile(user, service));

@@ -79,7 +79,11 @@ async fn agree(own: &Reach, other: &Reach) -> Result<()> {
     Ok(())
 }
 
-async fn subscribers(scenario: &Scenario) -> Result<()> {
+/// Makes the users subscribers of the primary.
+///
+/// # Errors
+/// Where it does not answer or refuses.
+pub(super) async fn subscribers(scenario: &Scenario) -> Result<()> {
     let subscribers = scenario.subscribers.iter().map(|subscriber| NewSubscriber {
         amf: subscriber.amf,
         ..NewSubscriber::with_operator_key(

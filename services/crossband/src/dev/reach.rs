@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use mcx_federation::PeerEndpoint;
 use mcx_types::{Entity, McSystemId};
 
 use super::Operator;
 use crate::admin::{Connection, OperatorClient};
 use crate::certificates::Certificates;
 use crate::config::{EndpointConfig, EndpointsConfig};
+use crate::ready_file::ReadySystem;
 use crate::system::System;
 
 /// Where an MC system is reached.
@@ -24,7 +26,7 @@ pub struct Reach {
     /// Where partners find the entities that they call.
     pub peers: BTreeMap<Entity, PeerListener>,
     /// Where UEs find the entities that they call by gRPC.
-    pub clients: BTreeMap<Entity, SocketAddr>,
+    pub clients: BTreeMap<Entity, PeerEndpoint>,
     /// Where UEs register.
     pub sip: SipListener,
     /// The issuer of its tokens.
@@ -81,12 +83,34 @@ impl Reach {
                 .into_iter()
                 .map(|entity| (entity, PeerListener { address: peer, shows }))
                 .collect(),
-            clients: CALLED_BY_UES.into_iter().map(|entity| (entity, client)).collect(),
+            clients: CALLED_BY_UES.into_iter().map(|entity| (entity, client.into())).collect(),
             sip: SipListener {
                 transport: "SIP_TRANSPORT_UDP",
                 address: addresses.sip_udp.context("the SIP core listens on UDP")?,
             },
             issuer: system.issuer.clone().context("identity management runs here")?,
+        })
+    }
+
+    /// Where a deployed system of a ready file is reached. Its partners know it already.
+    ///
+    /// # Errors
+    /// Where the file does not say what is needed.
+    pub(super) fn deployed(id: McSystemId, ready: &ReadySystem) -> Result<Self> {
+        let authority_pem = std::fs::read_to_string(&ready.ca_pem)
+            .with_context(|| format!("cannot read {}", ready.ca_pem.display()))?;
+        let clients = CALLED_BY_UES.into_iter().map(|entity| Ok((entity, ready.client_of(entity)?.clone())));
+        Ok(Self {
+            id,
+            certificates: Certificates { directory: ready.operator_directory()?, authority_pem },
+            endpoints: ready.operator_endpoints()?,
+            peers: BTreeMap::new(),
+            clients: clients.collect::<Result<_>>()?,
+            sip: SipListener {
+                transport: "SIP_TRANSPORT_TCP",
+                address: ready.sip_tcp.context("the ready file does not say where its SIP core listens")?,
+            },
+            issuer: ready.issuer.clone().context("the ready file names no issuer of tokens")?,
         })
     }
 
@@ -111,8 +135,8 @@ impl Reach {
     ///
     /// # Errors
     /// Where they do not.
-    pub fn client(&self, entity: Entity) -> Result<SocketAddr> {
-        self.clients.get(&entity).copied().with_context(|| format!("{entity} does not listen for UEs"))
+    pub fn client(&self, entity: Entity) -> Result<&PeerEndpoint> {
+        self.clients.get(&entity).with_context(|| format!("{entity} does not listen for UEs"))
     }
 }
 

@@ -1,62 +1,51 @@
-//! The ready file: where both systems are reached and who the demo users are, for programs.
+//! The ready file of the two systems of `crossband dev`.
 
 use anyhow::{Context, Result};
-use serde_json::{Map, Value, json};
 
-use super::{DemoSubscriber, DevSystem, Federation, PARTNER, PASSWORD, PRIMARY, REDIRECT_URI, mc_id};
+use super::{DevSystem, Federation};
 use crate::certificates::OPERATOR;
 use crate::config::identity_files;
+use crate::dev::REDIRECT_URI;
+use crate::ready_file::{ReadyFile, ReadySystem};
 
-/// The document: addresses as `host:port`, files as absolute paths, keys in hexadecimal.
+/// The document; files are named by absolute paths.
 ///
 /// # Errors
 /// Where a path has no absolute form.
-pub fn ready_document(federation: &Federation) -> Result<Value> {
-    let mut systems = Map::new();
-    for system in [&federation.primary, &federation.partner] {
-        systems.insert(system.system.id.to_string(), system_document(system)?);
-    }
-    let subscribers: Vec<Value> = federation.subscribers.iter().map(subscriber_document).collect();
-    Ok(json!({ "systems": systems, "subscribers": subscribers, "redirect_uri": REDIRECT_URI }))
+pub fn ready_document(federation: &Federation) -> Result<ReadyFile> {
+    let systems = [&federation.primary, &federation.partner];
+    let systems = systems
+        .iter()
+        .map(|system| Ok((system.system.id.to_string(), ready_system(system)?)))
+        .collect::<Result<_>>()?;
+    Ok(ReadyFile {
+        systems,
+        subscribers: federation.subscribers.iter().map(|subscriber| subscriber.to_ready()).collect(),
+        redirect_uri: REDIRECT_URI.to_owned(),
+    })
 }
 
-fn system_document(system: &DevSystem) -> Result<Value> {
+/// Where one of the two systems is reached.
+///
+/// # Errors
+/// Where a path has no absolute form.
+pub(super) fn ready_system(system: &DevSystem) -> Result<ReadySystem> {
     let addresses = system.system.addresses;
     let directory =
         system.certificates.directory.canonicalize().context("the certificates are in a folder")?;
     let operator = identity_files(&directory, OPERATOR);
-    Ok(json!({
-        "grpc": addresses.grpc,
-        "peer": addresses.peer,
-        "client": addresses.client,
-        "issuer": system.system.issuer,
-        "admin_http": addresses.admin,
-        "sip_udp": addresses.sip_udp,
-        "sip_tcp": addresses.sip_tcp,
-        "sip_tls": addresses.sip_tls,
-        "ca_pem": operator.trust_bundle_file,
-        "operator_cert_pem": operator.certificate_file,
-        "operator_key_pem": operator.key_file,
-    }))
-}
-
-fn subscriber_document(subscriber: &DemoSubscriber) -> Value {
-    json!({
-        "name": subscriber.name,
-        "primary_system": PRIMARY,
-        "mc_id": mc_id(subscriber.name, PRIMARY),
-        "password": PASSWORD,
-        "impi": subscriber.identities.impi.as_str(),
-        "impus": subscriber.identities.impus.iter().map(|impu| impu.as_str()).collect::<Vec<_>>(),
-        "k": hex::encode(subscriber.key.expose_octets()),
-        "op": hex::encode(subscriber.operator_key.expose_octets()),
-        "opc": hex::encode(subscriber.opc.expose_octets()),
-        "amf": hex::encode(subscriber.amf.as_octets()),
-        "partner": {
-            "system": PARTNER,
-            "impi": subscriber.partner.identities.impi.as_str(),
-            "impus": subscriber.partner.identities.impus.iter().map(|impu| impu.as_str()).collect::<Vec<_>>(),
-            "realm": subscriber.partner.realm.as_str(),
-        },
+    Ok(ReadySystem {
+        grpc: Some(addresses.grpc.into()),
+        peer: addresses.peer.map(Into::into),
+        client: addresses.client.map(Into::into),
+        issuer: system.system.issuer.clone(),
+        admin_http: Some(addresses.admin),
+        sip_udp: addresses.sip_udp,
+        sip_tcp: addresses.sip_tcp,
+        sip_tls: addresses.sip_tls,
+        ca_pem: operator.trust_bundle_file,
+        operator_cert_pem: Some(operator.certificate_file),
+        operator_key_pem: Some(operator.key_file),
+        ..ReadySystem::default()
     })
 }

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 
-use super::{DemoSubscriber, PartnerIdentities, Reach};
-use super::{application_plane, demo_subscribers, provisioning, user_migration};
+use super::{DemoSubscriber, PARTNER, PRIMARY, PartnerIdentities, Reach};
+use super::{application_plane, demo_subscribers, load_subscribers, provisioning, user_migration};
+use crate::ready_file::ReadyFile;
 
 /// The demonstration on two systems.
 #[derive(Debug, Clone)]
@@ -37,9 +38,30 @@ impl Scenario {
         self.learn_allotted_identities().await
     }
 
+    /// The demonstration on two deployed systems, with so many further users for a load, all in place. What is there already is left alone.
+    ///
+    /// # Errors
+    /// Where the ready file does not say where both are, they are not federated, or one of them refuses or does not answer.
+    pub async fn on_deployed_systems(ready: &ReadyFile, load_users: usize) -> Result<Self> {
+        let reach = |id: &str| Reach::deployed(id.parse()?, ready.system(id)?);
+        let mut scenario = Self::new(reach(PRIMARY)?, reach(PARTNER)?, &[])?;
+        scenario.subscribers.extend(load_subscribers(load_users)?);
+        provisioning::subscribers(&scenario).await.context("cannot provision the subscribers")?;
+        application_plane::provision(&scenario).await.context("cannot provision the application plane")?;
+        scenario.let_all_migrate().await?;
+        Ok(scenario)
+    }
+
+    /// The names of the users.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.subscribers.iter().map(|subscriber| subscriber.name.as_str()).collect()
+    }
+
     /// The demo users whose permits and bindings are written by the operators.
     pub(super) fn by_hand(&self) -> impl Iterator<Item = &DemoSubscriber> {
-        self.subscribers.iter().filter(|subscriber| self.provisioned_by_hand.contains(&subscriber.name))
+        self.subscribers
+            .iter()
+            .filter(|subscriber| self.provisioned_by_hand.contains(&subscriber.name.as_str()))
     }
 
     /// Lets every user migrate who is not provisioned by hand, and learns who they are at the partner.
@@ -50,7 +72,7 @@ impl Scenario {
         let names: Vec<&str> = self
             .subscribers
             .iter()
-            .map(|subscriber| subscriber.name)
+            .map(|subscriber| subscriber.name.as_str())
             .filter(|name| !self.provisioned_by_hand.contains(name))
             .collect();
         user_migration::let_migrate(self, &names).await?;

@@ -106,19 +106,19 @@ async fn in_force(scenario: &Scenario, id: &str) -> Result<u64> {
 }
 
 /// The demo users whom the partner has accepted, with the identities that it allotted to them.
-pub(super) async fn allotted(scenario: &Scenario) -> Result<Vec<(&'static str, SipIdentities)>> {
+pub(super) async fn allotted(scenario: &Scenario) -> Result<Vec<(String, SipIdentities)>> {
     let mut found = Vec::new();
     for migration in listed(&scenario.primary).await?.iter().filter(|migration| goes_on(migration)) {
         let subscriber = scenario
             .subscribers
             .iter()
-            .find(|subscriber| migration["mc_id"] == mc_id(subscriber.name, PRIMARY).as_str());
+            .find(|subscriber| migration["mc_id"] == mc_id(&subscriber.name, PRIMARY).as_str());
         let identities = &migration["grant"]["visitor_identities"];
         if let (Some(subscriber), Some(impi)) = (subscriber, identities["impi"].as_str()) {
             let impus = identities["impus"].as_array().cloned().unwrap_or_default();
             let impus =
                 impus.iter().filter_map(Value::as_str).map(str::parse).collect::<Result<Vec<_>, _>>()?;
-            found.push((subscriber.name, SipIdentities { impi: impi.parse()?, impus }));
+            found.push((subscriber.name.clone(), SipIdentities { impi: impi.parse()?, impus }));
         }
     }
     Ok(found)

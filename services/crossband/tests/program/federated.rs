@@ -146,7 +146,7 @@ impl Fronts {
             [(Side::Alpha, alpha, &mut *primary), (Side::Bravo, bravo, &mut *partner)]
         {
             let mut targets: Vec<(Entity, SocketAddr)> =
-                reach.clients.iter().map(|(entity, address)| (*entity, *address)).collect();
+                reach.clients.iter().map(|(entity, at)| (*entity, at.to_string().parse().unwrap())).collect();
             targets.push((Entity::IdentityManagement, system.https()));
             for (entity, target) in targets {
                 let address = system.in_front_of(entity);
@@ -154,7 +154,7 @@ impl Fronts {
                     AnswerProxy::start(address, target, &system.id, &system.certificates, entity).await;
                 fronts.entities.insert((side, entity), proxy);
                 if let Some(client) = reach.clients.get_mut(&entity) {
-                    *client = address;
+                    *client = address.into();
                 }
             }
         }

@@ -5,19 +5,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use crossband::admin::{Catalogue, Connection, OperatorClient, Target};
-use crossband::terminal::ue_id;
+use crossband::ready_file::ReadyFile;
+use crossband::terminal;
 use mcx_types::{McService, McSystemId};
 use mcx_ue::documents::{DocumentChange, DocumentKey};
-use mcx_ue::identity::Credentials;
 use mcx_ue::selection::{Selection, Surroundings};
 use mcx_ue::servers::ServiceStatusEvent;
 use mcx_ue::state::UeState;
-use mcx_ue::ue::{BootstrapSource, IsimCard, McServiceUe, News, StepOutcome, UeSettings};
-use secrecy::SecretString;
-use serde_json::{Value, json};
+use mcx_ue::ue::{McServiceUe, News, StepOutcome};
 
-use super::{ReadyFile, say};
+use super::say;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TerminalArguments {
@@ -84,7 +81,10 @@ pub(super) async fn return_home(arguments: TerminalArguments) -> Result<bool> {
 }
 
 pub(super) async fn status(arguments: TerminalArguments) -> Result<bool> {
-    say(&status_text(&McServiceUe::switch_on(settings(&arguments)?)?));
+    let ready = ReadyFile::read(&arguments.ready_file)?;
+    let user = ready.subscriber(&arguments.user)?;
+    let settings = terminal::ready_settings(&ready, user, Some(arguments.state))?;
+    say(&status_text(&McServiceUe::switch_on(settings)?));
     Ok(true)
 }
 
@@ -120,7 +120,8 @@ impl Terminal {
 async fn switched_on(arguments: &TerminalArguments) -> Result<Terminal> {
     let ready = ReadyFile::read(&arguments.ready_file)?;
     let user = ready.subscriber(&arguments.user)?;
-    let mut ue = McServiceUe::switch_on(settings(arguments)?)?;
+    let state = Some(arguments.state.clone());
+    let mut ue = McServiceUe::switch_on(terminal::ready_settings(&ready, user, state)?)?;
     ue.observe(std::sync::Arc::new(|event| match event.outcome {
         StepOutcome::Started => {}
         StepOutcome::Done => say(&format!("{:<27} {}\n", event.step.clause(), event.step)),
@@ -128,57 +129,14 @@ async fn switched_on(arguments: &TerminalArguments) -> Result<Terminal> {
             say(&format!("{:<27} {}: {error}\n", event.step.clause(), event.step));
         }
     }));
-    let credentials =
-        Credentials { mc_id: user.mc_id.parse()?, password: SecretString::from(user.password.clone()) };
+    let credentials = terminal::ready_credentials(user)?;
     if ue.state() == UeState::FactoryNew {
-        let primary: McSystemId = user.primary_system.parse()?;
-        ue.bootstrap(enrolment(&ready, arguments, &primary).await?).await?;
+        ue.bootstrap(terminal::ready_enrolment(&ready, user).await?).await?;
         ue.authenticate(credentials).await?;
     } else {
         ue.remember_credentials(credentials);
     }
     Ok(Terminal(ue))
-}
-
-fn settings(arguments: &TerminalArguments) -> Result<UeSettings> {
-    let ready = ReadyFile::read(&arguments.ready_file)?;
-    let user = ready.subscriber(&arguments.user)?;
-    let isim = IsimCard {
-        key: mcx_aka::SubscriberKey::from_hex(&user.k)?,
-        opc: mcx_aka::Opc::from_hex(&user.opc)?,
-        identities: mcx_types::SipIdentities {
-            impi: user.impi.parse()?,
-            impus: user.impus.iter().map(|impu| impu.parse()).collect::<Result<_, _>>()?,
-        },
-        state_file: Some(arguments.state.with_extension("isim")),
-    };
-    let mut settings =
-        UeSettings::new(ue_id(&arguments.user), isim, std::sync::Arc::new(rand::random::<u128>));
-    settings.redirect_uri = ready.redirect_uri.clone();
-    settings.state_file = Some(arguments.state.clone());
-    Ok(settings)
-}
-
-async fn enrolment(
-    ready: &ReadyFile,
-    arguments: &TerminalArguments,
-    primary: &McSystemId,
-) -> Result<BootstrapSource> {
-    let target = Target::Ready { file: arguments.ready_file.clone(), system: primary.clone() };
-    let operator = OperatorClient::new(Connection::open(&target)?);
-    let catalogue = Catalogue::load()?;
-    let (entity, method) = catalogue.method("InitialUeConfigurationService/CreateUeEnrolment")?;
-    let answer = operator.unary(entity, method, &json!({ "ue_id": ue_id(&arguments.user) })).await?;
-    let code = answer.get("enrolment_code").and_then(Value::as_str).context("no enrolment code came")?;
-    let system = ready.system(primary.as_str())?;
-    let trust_bundle_pem = std::fs::read_to_string(&system.ca_pem)
-        .with_context(|| format!("cannot read {}", system.ca_pem.display()))?;
-    Ok(BootstrapSource::Enrolment {
-        mc_system_id: primary.clone(),
-        configuration_management: system.client.to_string(),
-        trust_bundle_pem,
-        enrolment_code: SecretString::from(code),
-    })
 }
 
 fn only_partner(ue: &McServiceUe) -> Result<McSystemId> {
