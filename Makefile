@@ -20,8 +20,9 @@ dev: ## Run two federated systems until interrupted
 	$(CARGO) run --locked --quiet --bin crossband -- dev $(ARGS)
 
 .PHONY: test
-test: ## Run every test, on a Postgres and a Redis started for the purpose
+test: ## Run every test, the chart's too, on a Postgres and a Redis started for the purpose
 	@scripts/setup-tools build test
+	@$(if $(ARGS),,$(MAKE) helm-check)
 	@scripts/with-services scripts/run-tests $(ARGS)
 
 .PHONY: lint
@@ -56,8 +57,8 @@ image: build ## Make the container image localhost/crossband from scratch, and p
 
 .PHONY: cluster-test
 cluster-test: ## Test two systems on the cluster of KUBECONFIG; tests/cluster/suite.py lists the settings
-	@scripts/setup-tools helm test
-	@cd tests/cluster && python3 -B suite.py $(ARGS)
+	@scripts/setup-tools helm test cluster
+	@.tools/cluster/bin/python -B tests/cluster/suite.py $(ARGS)
 
 .PHONY: kind-up
 kind-up: ## Start a kind cluster and load the image into it

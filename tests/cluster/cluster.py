@@ -7,10 +7,10 @@ import pathlib
 import subprocess
 import time
 import urllib.request
-import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "crossband"
+HELM_FLAGS = os.environ.get("HELM_FLAGS", "").split()
 ENVIRONMENT = {**os.environ, "PATH": f"{ROOT / '.tools' / 'bin'}:{os.environ['PATH']}"}
 
 
@@ -57,22 +57,26 @@ class System:
         """As the scripts in deploy/scripts name it."""
         return f"{self.name}/{self.name}"
 
+    def call(self, entity, method, **request):
+        """The answer of an rpc to the system's operator, by grpcurl."""
+        return json.loads(run(ROOT / "deploy/scripts/call", self.reference, entity, method, json.dumps(request)))
+
     def kubectl(self, *arguments, **options):
         return run("kubectl", "-n", self.name, *arguments, **options)
 
     def get(self, *what):
         return json.loads(self.kubectl("get", *what, "-o", "json"))
 
-    def install(self, *extra):
-        """Installs or upgrades the release, and waits until it serves."""
+    def flags(self):
+        """What this cluster needs beside what README says: the image, and settings of the suite."""
         repository, _, tag = self.image.rpartition(":")
         values = [part for value in [ROOT / "tests/cluster/values.yaml", *self.values] for part in ("--values", value)]
-        flags = os.environ.get("HELM_FLAGS", "").split()
-        run(
-            "helm", "upgrade", "--install", self.name, CHART, "-n", self.name, "--create-namespace", "--wait", "--timeout", "8m",
-            "--set", f"mcSystemId={self.id}", "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
-            *values, *flags, *extra,
-        )  # fmt: skip
+        image = ["--set", f"image.repository={repository}", "--set", f"image.tag={tag}"]
+        return [*image, *map(str, values), *HELM_FLAGS, "--timeout", "8m"]
+
+    def upgrade(self, *extra):
+        """Upgrades the release with what it has and these values, and waits until it serves."""
+        run("helm", "upgrade", self.name, CHART, "-n", self.name, "--reuse-values", "--wait", *self.flags(), *extra)
 
     def services(self):
         """The entities that run, by their Deployments."""
@@ -106,71 +110,3 @@ class System:
     def http(self, target, port, path):
         with self.forwarded(target, port) as local, urllib.request.urlopen(f"http://127.0.0.1:{local}{path}", timeout=20) as answer:
             return answer.read().decode()
-
-
-class Load:
-    """Users who register at a partner again and again, from pods inside of the cluster, until it is stopped.
-
-    Each is a pod of a Job that runs `crossband ue register` once; one that fails is a failed migration.
-    """
-
-    def __init__(self, partner, parallel=2):
-        self.partner = partner
-        self.name = f"load-{uuid.uuid4().hex[:6]}"
-        self.parallel = parallel
-
-    def __enter__(self):
-        manifest = {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {"name": self.name},
-            "spec": {
-                "completions": 10_000,
-                "parallelism": self.parallel,
-                "backoffLimit": 10_000,
-                "template": {
-                    "metadata": {"labels": {"app.kubernetes.io/component": "operator", "app.kubernetes.io/instance": self.partner.name}},
-                    "spec": {
-                        "restartPolicy": "Never",
-                        "automountServiceAccountToken": False,
-                        "securityContext": {
-                            "runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}
-                        },
-                        "containers": [
-                            {
-                                "name": "ue",
-                                "image": self.partner.image,
-                                "args": ["ue", "register", "--user=alice", "--ready-file=/ready/ready.json", "--transport=tcp"],
-                                "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
-                                "securityContext": {
-                                    "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}
-                                },
-                                "volumeMounts": [{"name": "ready", "mountPath": "/ready"}],
-                            }
-                        ],
-                        "volumes": [{"name": "ready", "secret": {"secretName": f"{self.partner.name}-demo-user", "defaultMode": 0o440}}],
-                    },
-                },
-            },
-        }
-        self.partner.kubectl("apply", "-f", "-", given=json.dumps(manifest))
-        self.wait_for_more(2)
-        return self
-
-    def counts(self):
-        """How many have registered, and how many failed to."""
-        status = self.partner.get("job", self.name)["status"]
-        return status.get("succeeded", 0), status.get("failed", 0)
-
-    def wait_for_more(self, count):
-        """Until so many more have registered, or one has failed."""
-        wanted = self.counts()[0] + count
-        eventually(f"{count} registrations", lambda: self.counts()[0] >= wanted or self.counts()[1] > 0, seconds=180)
-
-    def failures(self):
-        """What the pods say that failed."""
-        pods = self.partner.get("pods", "-l", f"job-name={self.name}", "--field-selector=status.phase=Failed")["items"]
-        return [self.partner.kubectl("logs", pod["metadata"]["name"]).strip() for pod in pods]
-
-    def __exit__(self, *_):
-        self.partner.kubectl("delete", "job", self.name, "--cascade=background", "--wait=false")

@@ -65,16 +65,17 @@ volumeMounts:
   - {name: certificates, mountPath: /etc/crossband/certificates, readOnly: true}
 {{- end -}}
 
-{{/* A container that is a UE. Takes root and args. */}}
+{{/* A container that is a UE, whose state is in the volume ue. Takes root and command. */}}
 {{- define "crossband.ueContainer" -}}
 image: {{ include "crossband.image" .root }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-args: {{ concat (list "ue") .args (list (printf "--user=%s" .root.Values.tests.user) "--ready-file=/ready/ready.json" "--isim-state=/isim/sequences.json" "--transport=tcp") | toJson }}
+args: {{ list "ue" .command (printf "--user=%s" .root.Values.tests.user) "--ready-file=/ready/ready.json" "--state=/ue/state.json" | toJson }}
 resources:
   requests: {cpu: 10m, memory: 32Mi}
   limits: {memory: 128Mi}
 securityContext: {{- include "crossband.containerSecurity" .root | nindent 2 }}
 volumeMounts:
   - {name: ready, mountPath: /ready, readOnly: true}
-  - {name: isim, mountPath: /isim}
+  - {name: certificates, mountPath: /etc/crossband/certificates, readOnly: true}
+  - {name: ue, mountPath: /ue}
 {{- end -}}
