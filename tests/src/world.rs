@@ -109,16 +109,16 @@ impl World {
     }
 
     /// Makes a user of the primary whom another scheme authenticates, with the keys of `like`, and lets her migrate.
-    pub async fn add_user(&mut self, name: &'static str, like: &str, scheme: DigestAlgorithm) {
+    pub async fn add_user(&mut self, name: &str, like: &str, scheme: DigestAlgorithm) {
         let like = self.user(like).clone();
         let rename = |identities: &SipIdentities| {
-            let text = |identity: &str| identity.replace(like.name, name);
+            let text = |identity: &str| identity.replace(&like.name, name);
             SipIdentities {
                 impi: text(identities.impi.as_str()).parse().expect("a valid impi"),
                 impus: vec![text(identities.impus[0].as_str()).parse().expect("a valid impu")],
             }
         };
-        let mut user = DemoSubscriber { name, identities: rename(&like.identities), ..like.clone() };
+        let mut user = DemoSubscriber { name: name.to_owned(), identities: rename(&like.identities), ..like.clone() };
         user.partner.identities = rename(&like.partner.identities);
         let subscriber = NewSubscriber {
             scheme,

@@ -34,8 +34,7 @@ impl ShouldSample for RecordEverything {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
-        let mut result =
-            self.0.should_sample(parent_context, trace_id, name, span_kind, attributes, links);
+        let mut result = self.0.should_sample(parent_context, trace_id, name, span_kind, attributes, links);
         if result.decision == SamplingDecision::Drop {
             result.decision = SamplingDecision::RecordOnly;
         }

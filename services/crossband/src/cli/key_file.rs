@@ -37,7 +37,7 @@ pub(super) enum KeyFileCommand {
         #[arg(long, value_name = "ID")]
         id: String,
         #[command(flatten)]
-        target: TargetOrAddressArguments,
+        target: Box<TargetOrAddressArguments>,
     },
 }
 

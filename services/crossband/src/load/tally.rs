@@ -170,7 +170,10 @@ mod tests {
         assert_eq!((&summary["migrations"], &summary["retried_migrations"]), (&json!(2), &json!(1)));
         assert_eq!(summary["failures"], 1);
         let migration = &summary["migration"];
-        assert_eq!((migration["count"].as_u64(), migration["p99_ms"].as_f64().map(f64::round)), (Some(2), Some(50.0)));
+        assert_eq!(
+            (migration["count"].as_u64(), migration["p99_ms"].as_f64().map(f64::round)),
+            (Some(2), Some(50.0))
+        );
         assert_eq!(summary["migrations_per_second"], 1.0);
     }
 

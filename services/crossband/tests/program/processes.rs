@@ -172,7 +172,10 @@ impl Processes {
                 .into_iter()
                 .map(|entity| (entity, PeerListener { address: at(entity, Listener::Peer), shows: entity }))
                 .collect(),
-            clients: clients.into_iter().map(|entity| (entity, at(entity, Listener::Client).into())).collect(),
+            clients: clients
+                .into_iter()
+                .map(|entity| (entity, at(entity, Listener::Client).into()))
+                .collect(),
             sip: SipListener { transport: "SIP_TRANSPORT_TCP", address: self.at(SIP) },
             issuer: self.issuer(issuer),
         }
