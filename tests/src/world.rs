@@ -118,7 +118,8 @@ impl World {
                 impus: vec![text(identities.impus[0].as_str()).parse().expect("a valid impu")],
             }
         };
-        let mut user = DemoSubscriber { name: name.to_owned(), identities: rename(&like.identities), ..like.clone() };
+        let mut user =
+            DemoSubscriber { name: name.to_owned(), identities: rename(&like.identities), ..like.clone() };
         user.partner.identities = rename(&like.partner.identities);
         let subscriber = NewSubscriber {
             scheme,

@@ -141,7 +141,7 @@ impl SignallingUserAgent {
     async fn run(&mut self, mut ask: Ask) -> Result<SignallingRegistration, SignallingError> {
         let mut answer = Answer::None;
         let (mut answered, mut resynchronised) = (0, false);
-        // A SIP core that was away since has closed the connection from before, which is seen only when it is used.
+        // A SIP core that was away since, or is about to end, has closed the connection, which is seen only when it is used.
         let mut may_be_closed = self.is_connection_used;
         for _ in 0..MAXIMUM_ROUNDS {
             let (label, response) = match self.exchange(ask, &answer).await {
@@ -150,7 +150,7 @@ impl SignallingUserAgent {
                 }
                 exchanged => exchanged?,
             };
-            may_be_closed = false;
+            may_be_closed = true;
             tracing::debug!(label, status = response.status, "signalling exchange");
             match response.status {
                 200 => {

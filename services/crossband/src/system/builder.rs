@@ -79,6 +79,15 @@ impl Builder<'_> {
         identity(self.config, self.id, self.shutdown, entity)
     }
 
+    /// Completes when listeners beside those of gRPC shall end: after it was announced, for load balancers to notice, as those do.
+    fn no_more_accepting(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (token, announced) = (self.shutdown.token().clone(), self.config.server.announce_duration);
+        async move {
+            token.cancelled().await;
+            tokio::time::sleep(announced).await;
+        }
+    }
+
     fn until_shutdown(&self, work: impl Future<Output = ()> + Send + 'static) {
         until_shutdown(self.shutdown, work);
     }
@@ -146,8 +155,8 @@ impl Builder<'_> {
         let bound = HttpsAddress { address: service.https_address(), issuer: service.issuer().to_owned() };
         readiness.push(service.readiness().clone());
         let server = service.add_to(server, &self.config.server);
-        let ended = self.shutdown.token().clone();
-        self.shutdown.spawn(async move { service.run(ended.cancelled_owned()).await });
+        let no_more_accepting = self.no_more_accepting();
+        self.shutdown.spawn(async move { service.run(no_more_accepting).await });
         Ok((server, bound))
     }
 
@@ -293,8 +302,8 @@ impl Builder<'_> {
         let bound = service.bound();
         readiness.push(service.readiness().clone());
         let server = service.add_to(server, &self.config.server);
-        let ended = self.shutdown.token().clone();
-        self.shutdown.spawn(async move { service.run(ended.cancelled_owned()).await });
+        let no_more_accepting = self.no_more_accepting();
+        self.shutdown.spawn(async move { service.run(no_more_accepting).await });
         Ok((server, bound))
     }
 }

@@ -7,8 +7,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests that are being decided may take once the server ends: longer than migration management may take.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What to listen on; nothing where there is no address.
 #[derive(Clone, Default)]
@@ -80,18 +85,27 @@ impl SipServer {
         self.bound
     }
 
-    /// Answers until `shutdown` completes.
+    /// Answers until `shutdown` completes; then requests that came over TCP and TLS and are being decided have [`DRAIN_LIMIT`] for
+    /// their answers.
     pub async fn run(self, edge: Arc<SipEdge>, shutdown: impl Future<Output = ()>) {
         let mut tasks = tokio::task::JoinSet::new();
+        let mut streams = tokio::task::JoinSet::new();
+        let draining = CancellationToken::new();
         if let Some(socket) = self.udp {
             tasks.spawn(udp::serve(Arc::new(socket), Arc::clone(&edge)));
         }
         for listener in self.streams {
-            tasks.spawn(listener.serve(Arc::clone(&edge)));
+            streams.spawn(listener.serve(Arc::clone(&edge), draining.clone()));
         }
         tracing::info!(udp = ?self.bound.udp, tcp = ?self.bound.tcp, tls = ?self.bound.tls, "sip listeners are open");
         shutdown.await;
         // UEs retransmit over UDP and connect again over TCP and TLS; the other replicas answer them.
+        draining.cancel();
+        let drained = async { while streams.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_LIMIT, drained).await.is_err() {
+            tracing::warn!(limit = ?DRAIN_LIMIT, "sip connections did not end in time and are cut");
+        }
+        streams.shutdown().await;
         tasks.shutdown().await;
     }
 }

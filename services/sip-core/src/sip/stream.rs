@@ -4,9 +4,11 @@ use super::edge::{Reception, SipEdge};
 use super::guard::ConnectionPermit;
 use crate::domain::request::{RequestSource, SipTransport};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use mcx_sip::{Frame, StreamFraming};
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -15,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::FramedRead;
+use tokio_util::sync::CancellationToken;
 
 /// Responses that wait for a peer that does not read.
 const WRITE_QUEUE: usize = 64;
@@ -41,13 +44,15 @@ pub(super) struct StreamListener {
 }
 
 impl StreamListener {
-    /// Accepts connections until it is dropped, and drops them with it.
-    pub(super) async fn serve(self, edge: Arc<SipEdge>) {
+    /// Accepts connections until `draining`, and then waits until requests on them that are being decided have their answers. Connections
+    /// end with it at the latest.
+    pub(super) async fn serve(self, edge: Arc<SipEdge>, draining: CancellationToken) {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 Some(_) = connections.join_next() => continue,
+                () = draining.cancelled() => break,
             };
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
@@ -68,11 +73,15 @@ impl StreamListener {
                 address,
                 name: (self.connection_name)(),
                 timeouts: self.timeouts,
+                draining: draining.clone(),
                 _permit: permit,
             };
             let acceptor = self.acceptor.clone();
             connections.spawn(async move { connection.run(stream, acceptor).await });
         }
+        // Whoever comes now shall find another replica, not a queue that nobody serves.
+        drop(self.listener);
+        while connections.join_next().await.is_some() {}
     }
 }
 
@@ -81,7 +90,17 @@ struct Connection {
     address: SocketAddr,
     name: String,
     timeouts: ConnectionTimeouts,
+    draining: CancellationToken,
     _permit: ConnectionPermit,
+}
+
+/// Why nothing more is read.
+#[derive(PartialEq, Eq)]
+enum Read {
+    /// The peer ended the connection, or has to be rid of.
+    Ended,
+    /// This process is about to end.
+    Draining,
 }
 
 impl Connection {
@@ -111,27 +130,49 @@ impl Connection {
                 }
             }
         };
-        let reading = async {
+        let connection = &self;
+        let reading = async move {
+            let ended = connection.read(&mut frames, transport, &responses).await;
+            // Only requests that are being decided can answer from now on.
+            drop(responses);
+            ended
+        };
+        let mut writing = pin!(writing);
+        // Either side's end is the end of the connection; requests still being decided have nowhere to answer.
+        let ended = tokio::select! {
+            ended = reading => ended,
+            () = &mut writing => Read::Ended,
+        };
+        if ended == Read::Draining {
+            writing.await;
+        }
+    }
+
+    async fn read(
+        &self,
+        frames: &mut (impl Stream<Item = Result<Frame, impl Display>> + Unpin),
+        transport: SipTransport,
+        responses: &mpsc::Sender<Bytes>,
+    ) -> Read {
+        loop {
             // One message, however slowly its bytes drip, has to be whole within the idle time.
-            while let Ok(Some(frame)) = tokio::time::timeout(self.timeouts.idle, frames.next()).await {
-                match frame {
-                    Ok(Frame::Ping) => {
-                        if responses.try_send(Bytes::from_static(b"\r\n")).is_err() {
-                            return;
-                        }
-                    }
-                    Ok(Frame::Message(message)) => self.message(&message, transport, &responses).await,
-                    Err(error) => {
-                        tracing::debug!(source = %self.address, %error, "stream cannot be read");
-                        return;
+            let frame = tokio::select! {
+                () = self.draining.cancelled() => return Read::Draining,
+                frame = tokio::time::timeout(self.timeouts.idle, frames.next()) => frame,
+            };
+            match frame {
+                Ok(Some(Ok(Frame::Ping))) => {
+                    if responses.try_send(Bytes::from_static(b"\r\n")).is_err() {
+                        return Read::Ended;
                     }
                 }
+                Ok(Some(Ok(Frame::Message(message)))) => self.message(&message, transport, responses).await,
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(source = %self.address, %error, "stream cannot be read");
+                    return Read::Ended;
+                }
+                Ok(None) | Err(_) => return Read::Ended,
             }
-        };
-        // Either side's end is the end of the connection; requests still being decided have nowhere to answer.
-        tokio::select! {
-            () = reading => {}
-            () = writing => {}
         }
     }
 
