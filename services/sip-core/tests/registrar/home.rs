@@ -11,7 +11,8 @@ use mcx_aka::{
 use mcx_types::{Impi, Impu, SipIdentities};
 use sip_core::app::{AuthenticationInformation, AuthenticationInformationSource, SourceError};
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
 
 /// K and OP of TS 35.208 set 3.
 pub(crate) const K: &str = "fec86ba6eb707ed08905757b1bb44b8f";
@@ -53,6 +54,17 @@ pub(crate) enum Fault {
     Silence,
     /// A vector for somebody else.
     OtherUser,
+    /// The usual answer, when it is let go.
+    Held(Arc<Gate>),
+}
+
+/// Where an answer is held.
+#[derive(Default)]
+pub(crate) struct Gate {
+    /// It was asked for.
+    pub(crate) asked: Notify,
+    /// It may be given.
+    pub(crate) open: Notify,
 }
 
 pub(crate) struct Home {
@@ -106,6 +118,11 @@ impl Home {
             None | Some(Fault::OtherUser) => Ok(()),
             Some(Fault::Error(error)) => Err(error),
             Some(Fault::Silence) => std::future::pending().await,
+            Some(Fault::Held(gate)) => {
+                gate.asked.notify_one();
+                gate.open.notified().await;
+                Ok(())
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod authentication;
 mod bindings;
+mod drain;
 mod flows;
 mod home;
 mod hostile;

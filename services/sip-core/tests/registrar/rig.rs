@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) const VISITOR_IMPI: &str = "alice@visitors.bravo.example";
 pub(crate) const VISITOR_IMPU: &str = "sip:alice@visitors.bravo.example";
@@ -93,7 +94,8 @@ pub(crate) struct Rig {
     pub(crate) edge: Arc<SipEdge>,
     pub(crate) bound: BoundAddresses,
     trust: Arc<rustls::ClientConfig>,
-    _server: tokio::task::JoinSet<()>,
+    shutdown: CancellationToken,
+    server: tokio::task::JoinSet<()>,
 }
 
 impl Rig {
@@ -132,8 +134,19 @@ impl Rig {
         let server = SipServer::bind(listeners, setup.timeouts, 7).await.unwrap();
         let bound = server.bound();
         let mut running = tokio::task::JoinSet::new();
-        running.spawn(server.run(edge.clone(), std::future::pending()));
-        Self { visitors, own, clock, registry, registrations, edge, bound, trust, _server: running }
+        let shutdown = CancellationToken::new();
+        running.spawn(server.run(edge.clone(), shutdown.clone().cancelled_owned()));
+        Self { visitors, own, clock, registry, registrations, edge, bound, trust, shutdown, server: running }
+    }
+
+    /// Asks the SIP core to end.
+    pub(crate) fn begin_to_end(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(&mut self) {
+        self.server.join_next().await.unwrap().unwrap();
     }
 
     /// Settings of the visitor's UE.
