@@ -196,6 +196,8 @@ fn for_one_source(config: &mut CrossbandConfig) {
     config.configuration_management.limits.bootstraps_per_minute = u32::MAX;
     config.configuration_management.limits.profile_requests_per_partner_per_minute = u32::MAX;
     config.migration_management.default_limits.requests_per_minute = u32::MAX;
+    // The first UEs at once have every entity open all of its connections, which takes longer than usual on a busy machine.
+    config.database.acquire_timeout = Duration::from_secs(10);
 }
 
 fn for_one_source_hashing_cheaply(config: &mut CrossbandConfig) {
