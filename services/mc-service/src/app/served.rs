@@ -80,11 +80,9 @@ impl App {
     ) -> Result<Duration, Error> {
         self.partners.partner(partner)?;
         let client = question.client();
-        let (named, pre_selected, permitted) = tokio::try_join!(
-            self.profile(&client.user, Some(question.profile_index)),
-            self.profile(&client.user, None),
-            self.permitted_migration(&client.user, partner),
-        )?;
+        let named = self.profile(&client.user, Some(question.profile_index)).await?;
+        let pre_selected = self.profile(&client.user, None).await?;
+        let permitted = self.permitted_migration(&client.user, partner).await?;
         // What the partner says of the migration counts only where configuration management, which has it from migration management, says
         // the same: a mark under another migration would outlive the revocation of this one.
         let asked = PermittedMigration {
