@@ -37,7 +37,7 @@
   "certificates" (dict "directory" "/etc/crossband/certificates")
   "database" (dict "url_file" "/etc/crossband/database/url")
   "cache" (dict "url_file" "/etc/crossband/cache/url")
-  "server" (dict "announce_duration" "3s" "drain_timeout" "20s")
+  "server" (dict "announce_duration" "5s" "drain_timeout" "20s")
   "telemetry" (dict "log_format" "json")
   "sip_database" (dict "key_file" "/etc/crossband/keys/key-encryption-keys.toml")
 -}}
