@@ -86,6 +86,8 @@ call migration service authorization
                 alpha.example serves mcx.configuration.v1.EffectiveProfileService/GetEffectiveProfile
               call mcx.configuration.v1.EffectiveProfileService/GetEffectiveProfile
                 alpha.example serves mcx.configuration.v1.EffectiveProfileService/GetEffectiveProfile
+              call mcx.configuration.v1.EffectiveProfileService/GetPermittedMigration
+                alpha.example serves mcx.configuration.v1.EffectiveProfileService/GetPermittedMigration
       10.6.3 step 6: record the migrated user
       10.6.3 step 7: migration service authorization response
 ";
