@@ -80,6 +80,7 @@ impl App {
     ) -> Result<Duration, Error> {
         self.partners.partner(partner)?;
         let client = question.client();
+        // Not at once: of questions that are dropped because another one failed, the channel to an entity that has just come back recovers slowly.
         let named = self.profile(&client.user, Some(question.profile_index)).await?;
         let pre_selected = self.profile(&client.user, None).await?;
         let permitted = self.permitted_migration(&client.user, partner).await?;
