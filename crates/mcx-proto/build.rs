@@ -1,5 +1,6 @@
 //! Compiles the protos without protoc, and writes their descriptors for reflection.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -16,7 +17,8 @@ const HOLDS_SECRETS: &[&str] = &[
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // Asked when it runs: a build folder that was copied holds a build script with the path of another tree.
+    let root = PathBuf::from(set_by_cargo("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
 
     let mut files = Vec::new();
@@ -27,11 +29,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     compiler.include_source_info(true).include_imports(true).open_files(&files)?;
     let descriptors = compiler.file_descriptor_set();
 
-    #[expect(clippy::disallowed_methods, reason = "how cargo tells a build script where to write")]
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let out = PathBuf::from(set_by_cargo("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().skip_debug(HOLDS_SECRETS).compile_fds(descriptors)?;
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "how cargo tells a build script where to read and write")]
+fn set_by_cargo(variable: &str) -> Result<OsString, String> {
+    std::env::var_os(variable).ok_or_else(|| format!("{variable} is not set"))
 }
 
 fn collect_protos(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,14 +20,17 @@ use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::task::AbortOnDropHandle;
 use tower_service::Service;
 
+use crate::attempts::connect_to_any;
 use crate::certificate::{HandshakeRefusal, Leaf};
 use crate::stream::REFUSED_BY_PEER;
 use crate::verifier::ServerVerifier;
-use crate::{ChannelSettings, ExpiringStream, OwnIdentity, TrustBundles};
+use crate::{CONNECT_AGAIN_AFTER, ChannelSettings, ExpiringStream, OwnIdentity, TrustBundles};
 
 /// Why a text is not the address of a peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -153,7 +156,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    fn kind(&self) -> ConnectFailure {
+    pub(crate) fn kind(&self) -> ConnectFailure {
         match self {
             Self::PeerIdentityMismatch { .. } => ConnectFailure::PeerIdentityMismatch,
             Self::Unreachable { .. } => ConnectFailure::Unreachable,
@@ -207,7 +210,20 @@ pub fn connect_failure(error: &(dyn Error + 'static)) -> Option<ConnectFailure> 
     None
 }
 
+/// After a failure, so long a call that finds no connection does not wait for the peer to come back: of the calls that queue for one
+/// channel, each would wait for those before it.
+const IMPATIENT_FOR: Duration = Duration::from_secs(1);
+
+/// How long a failure is told to calls that come after it: those that queued while it was found.
+const FAILURE_VALID_FOR: Duration = Duration::from_millis(200);
+
+/// How long a connection waits for a call; the peer gives up one on which nothing is said.
+const CONNECTION_VALID_FOR: Duration = Duration::from_secs(2);
+
 /// Connects to one peer, trying its endpoints in order, for [`tonic::transport::Endpoint::connect_with_connector_lazy`].
+///
+/// An endpoint that does not answer does not keep the next one from being tried, and one that refuses is given a moment to be replaced:
+/// nothing has been sent, so nothing is done twice.
 ///
 /// The URI of the request is not used: the endpoints are those of the agreement, and the identity is what counts.
 #[derive(Clone)]
@@ -218,6 +234,8 @@ pub struct Connector {
     tls: TlsConnector,
     handshake_timeout: Duration,
     clock: Arc<dyn Clock>,
+    /// When connecting has failed last; none after a success.
+    last_failure: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Connector {
@@ -238,24 +256,36 @@ impl Connector {
         tcp.set_connect_timeout(Some(settings.connect_timeout));
         let tls = TlsConnector::from(Arc::new(tls));
         let handshake_timeout = settings.connect_timeout;
-        Ok(Self { expected, endpoints: endpoints.into(), tcp, tls, handshake_timeout, clock })
+        let last_failure = Arc::default();
+        Ok(Self { expected, endpoints: endpoints.into(), tcp, tls, handshake_timeout, clock, last_failure })
     }
 
-    async fn connect(mut self) -> Result<Connection, ConnectError> {
-        let mut worst: Option<ConnectError> = None;
-        for endpoint in Arc::clone(&self.endpoints).iter() {
-            match self.connect_to(endpoint).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => {
+    /// Connects, and says when it was found that we can or cannot.
+    async fn connect(self) -> (Result<Connection, ConnectError>, Instant) {
+        let pauses = if self.has_failed_lately() { &[] } else { CONNECT_AGAIN_AFTER };
+        let found = connect_to_any(&self.endpoints, pauses, |endpoint| {
+            let mut connector = self.clone();
+            async move {
+                let connected = connector.connect_to(&endpoint).await;
+                if let Err(error) = &connected {
                     let cause = error.source().map(ToString::to_string);
-                    tracing::warn!(expected = %self.expected, %error, cause, "cannot connect to peer");
-                    if worst.as_ref().is_none_or(|worst| worst.kind() < error.kind()) {
-                        worst = Some(error);
-                    }
+                    tracing::warn!(expected = %connector.expected, %error, cause, "cannot connect to peer");
                 }
+                connected
             }
-        }
-        Err(worst.expect("a connector has an endpoint"))
+        })
+        .await;
+        let now = Instant::now();
+        *self.last_failure() = found.is_err().then_some(now);
+        (found, now)
+    }
+
+    fn has_failed_lately(&self) -> bool {
+        self.last_failure().is_some_and(|failure| failure.elapsed() < IMPATIENT_FOR)
+    }
+
+    fn last_failure(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect_to(&mut self, endpoint: &PeerEndpoint) -> Result<Connection, ConnectError> {
@@ -310,8 +340,23 @@ impl Service<Uri> for Connector {
         Poll::Ready(Ok(()))
     }
 
+    /// The connecting goes on when nobody waits for it: its caller may have given up, and a channel asks for the outcome only when the
+    /// next call comes. What is found too long before that is not told: it says how things were.
     fn call(&mut self, _uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect())
+        let connector = self.clone();
+        Box::pin(async move {
+            loop {
+                let connecting = AbortOnDropHandle::new(tokio::spawn(connector.clone().connect()));
+                let (found, at) = connecting.await.map_err(|error| ConnectError::Unreachable {
+                    endpoint: connector.endpoints[0].clone(),
+                    source: error.into(),
+                })?;
+                let valid_for = if found.is_ok() { CONNECTION_VALID_FOR } else { FAILURE_VALID_FOR };
+                if at.elapsed() < valid_for {
+                    return found;
+                }
+            }
+        })
     }
 }
 

@@ -16,6 +16,7 @@
 //! | make certificates for development and tests | [`CertificateAuthority`] |
 
 pub mod access_token;
+mod attempts;
 mod authority;
 mod breaker;
 mod bundles;
@@ -33,6 +34,7 @@ mod tests;
 mod user_dialer;
 mod verifier;
 
+pub use attempts::CONNECT_AGAIN_AFTER;
 pub use authority::{
     AuthorityError, CertificateAuthority, CertificateValidity, IssuedCertificate, PrivateKeyPem,
 };

@@ -1,6 +1,6 @@
 //! Calls through tonic: which server is accepted, and what a caller learns where none is.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,7 +28,11 @@ struct PeerServer {
 }
 
 async fn serve(own: &OwnIdentity, bundles: &TrustBundles) -> PeerServer {
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_at((Ipv4Addr::LOCALHOST, 0).into(), own, bundles).await
+}
+
+async fn serve_at(address: SocketAddr, own: &OwnIdentity, bundles: &TrustBundles) -> PeerServer {
+    let socket = TcpListener::bind(address).await.unwrap();
     let address = socket.local_addr().unwrap();
     let config = server_config(own, bundles, Listener::Peer);
     let limits = HandshakeLimits::default();
@@ -247,6 +251,31 @@ async fn peer_that_accepts_and_says_nothing_counts_as_failed_after_the_deadline(
     let answer = peer.call(Duration::from_millis(20), check).await;
     assert!(matches!(answer, Err(PeerCallError::TimedOut)), "{answer:?}");
     assert_eq!(peer.breaker().state(), BreakerState::Open);
+}
+
+#[tokio::test]
+async fn call_after_one_that_was_given_up_learns_how_the_peer_is_now() {
+    let federation = Federation::new();
+    // A process that has just begun: it has bound its port, and does not serve yet.
+    let begun = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = begun.local_addr().unwrap();
+    let channel = federation.dialer.channel(mms("bravo.example"), vec![address.into()]).unwrap();
+    let given_up = tokio::time::timeout(Duration::from_millis(20), check(channel.clone())).await;
+    assert!(given_up.is_err(), "somebody answered: {given_up:?}");
+    // It dies, with the connection of that call, and its successor serves.
+    drop(begun);
+    let _server = serve_at(address, &mms_identity(&federation.bravo), &federation.bravo_bundles).await;
+    check(channel).await.unwrap();
+}
+
+#[tokio::test]
+async fn peer_that_is_replaced_while_it_is_called_is_found() {
+    let federation = Federation::new();
+    let address = dead_address().await;
+    let channel = federation.dialer.channel(mms("bravo.example"), vec![address.into()]).unwrap();
+    let call = tokio::spawn(check(channel));
+    let _server = serve_at(address, &mms_identity(&federation.bravo), &federation.bravo_bundles).await;
+    call.await.unwrap().unwrap();
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
+use mcx_federation::CONNECT_AGAIN_AFTER;
 use mcx_runtime::telemetry::inject_trace_context;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, RequestBuilder, Response};
 use tracing::{Instrument, Span};
 use zeroize::Zeroizing;
 
@@ -17,6 +18,9 @@ const BODY_LIMIT: usize = 1 << 20;
 
 /// How long an idle connection is kept for the next request.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to open, TLS included, before another one is tried.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A client of one server.
 #[derive(Clone)]
@@ -43,6 +47,7 @@ impl HttpsClient {
             .https_only(true)
             .redirect(Policy::none())
             .timeout(deadline)
+            .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE)
             .no_proxy()
             .build()
@@ -82,7 +87,7 @@ impl HttpsClient {
             // A query holds the code or the MC ID.
             source: source.without_url(),
         };
-        let mut response = request.send().await.map_err(away)?;
+        let mut response = connect_and_send(request).await.map_err(away)?;
         let (status, headers) = (response.status(), response.headers().clone());
         Span::current().record("http.response.status_code", status.as_u16());
         let mut body = Zeroizing::new(Vec::new());
@@ -102,6 +107,18 @@ impl HttpsClient {
         }
         Ok(Answer { status, headers, body })
     }
+}
+
+/// Sends, and tries again for a moment where no connection could be opened: nothing was sent, and a server that is replaced comes back.
+async fn connect_and_send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
+    for pause in CONNECT_AGAIN_AFTER {
+        let Some(attempt) = request.try_clone() else { break };
+        match attempt.send().await {
+            Err(error) if error.is_connect() => tokio::time::sleep(*pause).await,
+            ended => return ended,
+        }
+    }
+    request.send().await
 }
 
 impl Answer {

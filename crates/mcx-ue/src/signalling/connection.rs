@@ -4,6 +4,7 @@ use super::error::SignallingError;
 use super::settings::SignallingTransport;
 use bytes::Bytes;
 use futures::StreamExt;
+use mcx_federation::CONNECT_AGAIN_AFTER;
 use mcx_sip::{Frame, FrameError, Message, MessageLimits, Response, StreamFraming, TIMER_T1, TIMER_T2};
 use rustls_pki_types::ServerName;
 use std::io;
@@ -36,6 +37,19 @@ enum Kind {
     },
 }
 
+/// Connects, and tries again for a moment where it is refused: a SIP core that is replaced comes back.
+async fn connect(registrar: SocketAddr) -> io::Result<TcpStream> {
+    for pause in CONNECT_AGAIN_AFTER {
+        match TcpStream::connect(registrar).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                tokio::time::sleep(*pause).await;
+            }
+            ended => return ended,
+        }
+    }
+    TcpStream::connect(registrar).await
+}
+
 impl Connection {
     pub(super) async fn open(transport: &SignallingTransport, registrar: SocketAddr) -> io::Result<Self> {
         match transport {
@@ -51,12 +65,12 @@ impl Connection {
                 Ok(Self { kind: Kind::Datagrams { socket, buffer: vec![0; 65_535] }, local })
             }
             SignallingTransport::Tcp => {
-                let stream = TcpStream::connect(registrar).await?;
+                let stream = connect(registrar).await?;
                 let local = stream.local_addr()?;
                 Ok(Self::stream(Box::new(stream), local))
             }
             SignallingTransport::Tls { config, server_name } => {
-                let stream = TcpStream::connect(registrar).await?;
+                let stream = connect(registrar).await?;
                 let local = stream.local_addr()?;
                 let connector = TlsConnector::from(Arc::clone(config));
                 let server_name: ServerName<'static> = server_name.clone();

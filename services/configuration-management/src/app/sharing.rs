@@ -2,7 +2,6 @@
 //! and, without being asked, whenever the profiles change.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::future::join_all;
 use mcx_federation::PeerChannel;
@@ -24,9 +23,12 @@ use crate::wire;
 use crate::wire::document::user_profile_prefix;
 use crate::wire::migration::shared_profiles_to_wire;
 
-/// How many shares are taken at a time, and how long nobody else takes them: longer than giving them can take.
+/// How many shares are taken at a time.
 const TAKEN: i64 = 200;
-const LEASE: Duration = Duration::from_secs(60);
+
+/// Nobody else takes them for as long as so many requests to a partner may take, one of withdrawals and those with profiles: what a replica
+/// took and stopped with is late by no more than that. Given a second time, a share changes nothing.
+const REQUESTS_OF_LEASE: u32 = 5;
 
 /// How many users one request names, and how many bytes it has, at most.
 const USERS_PER_REQUEST: usize = 50;
@@ -91,7 +93,8 @@ impl App {
 
     /// Gives partners what is due; says whether there may be more.
     pub(crate) async fn push_due(&self) -> Result<bool, Error> {
-        let due = shares::take_due(&self.database, self.clock.now(), LEASE, TAKEN).await?;
+        let lease = self.config.partner_timeout.saturating_mul(REQUESTS_OF_LEASE);
+        let due = shares::take_due(&self.database, self.clock.now(), lease, TAKEN).await?;
         let is_full = i64::try_from(due.len()).is_ok_and(|count| count >= TAKEN);
         let mut by_partner: BTreeMap<McSystemId, Vec<Share>> = BTreeMap::new();
         for share in due {
@@ -127,11 +130,12 @@ impl App {
             let size = profiles.encoded_len();
             if batch.len() >= USERS_PER_REQUEST || (!batch.is_empty() && bytes + size > BYTES_PER_REQUEST) {
                 let full = std::mem::take(&mut batch);
-                pushed += full.len();
+                let users = full.len();
                 bytes = 0;
                 if let Err(put_off) = self.push_profiles(partner, &channel, full).await? {
                     return self.put_off(&given[pushed..], &put_off).await;
                 }
+                pushed += users;
             }
             bytes += size;
             batch.push((share.clone(), profiles));
