@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crossband::config::CrossbandConfig;
 use crossband::dev::{DemoSubscriber, DevOptions, DevSystem, Federation, PortPlan, StoreUrls, as_it_is};
 use crossband::phone::Phone;
 use mcx_aka::digest::DigestAlgorithm;
@@ -52,24 +53,33 @@ impl World {
 
     /// Starts both systems on these stores.
     pub async fn start_on(stores: StoreUrls) -> Self {
-        Self::start_with(stores, &["alice", "bob", "chloe"]).await
+        Self::start_with(stores, &["alice", "bob", "chloe"], as_it_is).await
     }
 
     /// Starts both systems where alice is let in as TS 23.280 10.17.5 has it, with everything in place.
     pub async fn start_for_migration() -> Self {
-        let mut world = Self::start_with(StoreUrls::default(), &["bob", "chloe"]).await;
+        Self::start_for_migration_adjusted(as_it_is).await
+    }
+
+    /// The same, where the configuration of both systems is changed so.
+    pub async fn start_for_migration_adjusted(adjust: fn(&mut CrossbandConfig)) -> Self {
+        let mut world = Self::start_with(StoreUrls::default(), &["bob", "chloe"], adjust).await;
         world.federation.let_all_migrate().await.expect("alice may migrate");
         world
     }
 
-    async fn start_with(stores: StoreUrls, provisioned_by_hand: &'static [&'static str]) -> Self {
+    async fn start_with(
+        stores: StoreUrls,
+        provisioned_by_hand: &'static [&'static str],
+        adjust: fn(&mut CrossbandConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let options = DevOptions {
             data_directory: folder.path().to_owned(),
             ports: PortPlan::Free,
             stores,
             provisioned_by_hand,
-            adjust: as_it_is,
+            adjust,
         };
         let federation = Federation::start(&options, None).await.expect("both systems start");
         Self { federation, options, _folder: folder, _redis: None }

@@ -9,7 +9,7 @@ mod verified;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
@@ -97,10 +97,11 @@ pub enum TokenRefusal {
 struct Trusted {
     issuer: String,
     keys: HashMap<String, TokenKey>,
-    revoked: RevokedTokens,
+    /// Grows in place: what is added is little beside what is there.
+    revoked: RwLock<RevokedTokens>,
 }
 
-/// Tells from an access token who calls. Clones share one state; reads take no lock.
+/// Tells from an access token who calls. Clones share one state.
 #[derive(Clone)]
 pub struct AccessTokenVerifier {
     own_system: McSystemId,
@@ -134,7 +135,15 @@ impl AccessTokenVerifier {
     pub fn replace_trust(&self, trust: TokenTrust) {
         let TokenTrust { issuer, keys, revoked } = trust;
         let keys = keys.into_iter().map(|key| (key.kid().to_owned(), key)).collect();
-        self.trusted.store(Some(Arc::new(Trusted { issuer, keys, revoked })));
+        self.trusted.store(Some(Arc::new(Trusted { issuer, keys, revoked: RwLock::new(revoked) })));
+    }
+
+    /// Adds to what no longer counts. To no avail before [`AccessTokenVerifier::replace_trust`]: then nobody is believed anyway. Not to be
+    /// called while that runs: one of the two would be lost.
+    pub fn revoke(&self, more: RevokedTokens) {
+        if let Some(trusted) = self.trusted.load().as_ref() {
+            trusted.revoked.write().unwrap_or_else(PoisonError::into_inner).add(more);
+        }
     }
 
     /// Who the token speaks for.
@@ -179,8 +188,10 @@ impl AccessTokenVerifier {
         if claims.exp.saturating_add(CLOCK_SKEW_SECONDS) <= now {
             return Err(TokenRefusal::Expired { at: moment(claims.exp) });
         }
-        let revoked_before = trusted.revoked.subjects.get(&claims.sub);
-        let is_revoked = trusted.revoked.token_ids.contains(&claims.jti)
+        // Whole after every addition, so that a panic elsewhere has not broken it.
+        let revoked = trusted.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        let revoked_before = revoked.subjects.get(&claims.sub);
+        let is_revoked = revoked.token_ids.contains(&claims.jti)
             || revoked_before.is_some_and(|before| claims.iat <= seconds(*before));
         if is_revoked {
             return Err(TokenRefusal::Revoked { token_id: claims.jti.clone() });

@@ -2,7 +2,9 @@
 //! is asserted is that our names of them are there, in their order, and who led to whom.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use crossband::config::CrossbandConfig;
 use crossband::dev::PARTNER;
 use crossband::terminal;
 use crossband_tests::World;
@@ -57,6 +59,31 @@ call mcx.configuration.v1.ConfigurationService/GetUserProfiles
     10.1.4.3.2 step 1: get MC service user profile request
       10.1.4.3.2 step 4: adapt the user profile to the local policy
     10.1.4.3.2 step 1: get MC service user profile request
+      10.1.4.3.2 step 4: adapt the user profile to the local policy
+    10.1.4.3.2 step 5: get MC service user profile response
+    10.1.4.3.2 step 5: get MC service user profile response
+";
+
+/// CSC-17 where what the partner has of the user is too old: it asks her primary MC system while the UE waits, and compares what is served
+/// before and after.
+const PULL: &str = "\
+call mcx.configuration.v1.ConfigurationService/GetUserProfiles
+  bravo.example serves mcx.configuration.v1.ConfigurationService/GetUserProfiles
+    10.1.4.3.2 step 1: get MC service user profile request
+      10.1.4.3.2 step 2: get MC service user profile request
+        call mcx.configuration.v1.ProfileSharingService/GetMigrationProfiles
+          alpha.example serves mcx.configuration.v1.ProfileSharingService/GetMigrationProfiles
+            10.1.4.3.2 step 3: get MC service user profile response
+      10.1.4.3.2 step 4: adapt the user profile to the local policy
+      10.1.4.3.2 step 4: adapt the user profile to the local policy
+      10.1.4.3.2 step 4: adapt the user profile to the local policy
+    10.1.4.3.2 step 1: get MC service user profile request
+      10.1.4.3.2 step 2: get MC service user profile request
+        call mcx.configuration.v1.ProfileSharingService/GetMigrationProfiles
+          alpha.example serves mcx.configuration.v1.ProfileSharingService/GetMigrationProfiles
+            10.1.4.3.2 step 3: get MC service user profile response
+      10.1.4.3.2 step 4: adapt the user profile to the local policy
+      10.1.4.3.2 step 4: adapt the user profile to the local policy
       10.1.4.3.2 step 4: adapt the user profile to the local policy
     10.1.4.3.2 step 5: get MC service user profile response
     10.1.4.3.2 step 5: get MC service user profile response
@@ -164,17 +191,32 @@ fn provisioning_profile_exchange_and_authorization_are_traces_over_both_systems(
                 .collect();
             assert_eq!(from_to, [("bravo.example/mc-service", "alpha.example/mc-service")]);
         }
-        let spans = tokio::task::spawn_blocking(|| observed().spans()).await.unwrap();
-        let download = spans
-            .iter()
-            .find(|span| {
-                span.name.ends_with("ConfigurationService/GetUserProfiles")
-                    && span.attribute("system").is_empty()
-                    && drawn_below(&spans, span).contains("10.1.4.3.2 step 1")
-            })
-            .unwrap();
-        assert_eq!(drawn_below(&spans, download), DOWNLOAD);
+        download_like(DOWNLOAD).await;
     });
+}
+
+#[test]
+fn profiles_that_are_too_old_are_asked_for_in_the_trace_of_the_download() {
+    observed().runtime.block_on(async {
+        let too_old_at_once: fn(&mut CrossbandConfig) = |config| {
+            config.configuration_management.visitor_profile_max_age = Duration::from_micros(1);
+        };
+        let world = World::start_for_migration_adjusted(too_old_at_once).await;
+        let _ue = alice_at_the_partner(&world).await;
+        download_like(PULL).await;
+    });
+}
+
+/// Waits until what a UE asks for her profiles, and what that leads to, looks like `expected`.
+async fn download_like(expected: &str) {
+    wait_until(&format!("a download is with the collector that looks like\n{expected}"), async || {
+        let spans = tokio::task::spawn_blocking(|| observed().spans()).await.unwrap();
+        let mut downloads = spans.iter().filter(|span| {
+            span.name.ends_with("ConfigurationService/GetUserProfiles") && span.attribute("system").is_empty()
+        });
+        downloads.any(|span| drawn_below(&spans, span) == expected).then_some(())
+    })
+    .await;
 }
 
 /// A span and what is below it.

@@ -231,6 +231,27 @@ fn revoked_user_is_refused_with_all_tokens_up_to_that_second() {
 }
 
 #[test]
+fn revocations_are_added_to_what_was_believed_and_the_later_moment_counts() {
+    let issuer = Issuer::new();
+    let subject: Subject = "7f9c".parse().unwrap();
+    let until = |second: i64| Timestamp::from_micros(second * 1_000_000);
+    let user =
+        |second| RevokedTokens { subjects: [(subject.clone(), until(second))].into(), ..Default::default() };
+    let token = |id: &str| RevokedTokens { token_ids: [id.to_owned()].into(), ..Default::default() };
+    issuer.believe(token("token-2"));
+    issuer.verifier.revoke(user(NOW - 10));
+    issuer.verifier.revoke(user(NOW - 20));
+    issuer.verifier.revoke(token("token-3"));
+    let issued = |id: &'static str, second| {
+        issuer.sign(move |_, claims| (claims.jti, claims.iat) = (id.to_owned(), second))
+    };
+    for void in [issued("token-2", NOW), issued("token-3", NOW), issued("token-1", NOW - 10)] {
+        assert!(matches!(issuer.refusal(&void), TokenRefusal::Revoked { .. }));
+    }
+    assert!(issuer.verifier.verify(&issued("token-1", NOW - 9)).is_ok());
+}
+
+#[test]
 fn forged_token_never_learns_that_it_is_revoked_or_expired() {
     let issuer = Issuer::new();
     issuer.believe(RevokedTokens { token_ids: ["token-1".to_owned()].into(), ..Default::default() });

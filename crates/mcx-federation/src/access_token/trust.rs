@@ -28,6 +28,17 @@ pub struct RevokedTokens {
     pub subjects: HashMap<Subject, Timestamp>,
 }
 
+impl RevokedTokens {
+    /// Makes these count no more, either. Of two moments for one user the later one counts.
+    pub fn add(&mut self, more: RevokedTokens) {
+        self.token_ids.extend(more.token_ids);
+        for (subject, at) in more.subjects {
+            let until = self.subjects.entry(subject).or_insert(at);
+            *until = at.max(*until);
+        }
+    }
+}
+
 /// Why a public key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a public key on the curve P-256")]

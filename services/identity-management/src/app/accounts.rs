@@ -12,6 +12,7 @@ use super::mutation::{Begun, begin};
 use super::randomness::uuid;
 use crate::domain::account::{Account, AccountTerms, ServiceIdentities};
 use crate::error::Error;
+use crate::store::revocations::Revocations;
 use crate::store::{Page, Stored, accounts, logins};
 use crate::wire;
 
@@ -87,15 +88,14 @@ impl App {
             }
         };
         let tokens_are_void = before.value.terms.tokens_are_void_under(&terms);
+        let mut revoked = Revocations::default();
         if tokens_are_void {
-            self.revoke_subject_in(transaction, &account.value.subject).await?;
+            self.revoke_subject_in(transaction, &account.value.subject, &mut revoked).await?;
         }
         let response =
             proto::UpdateAccountResponse { account: Some(wire::account::encode(&(account, None))) };
         mutation.commit(&response).await?;
-        if tokens_are_void {
-            self.trust_changed().await;
-        }
+        self.tokens_revoked(revoked).await;
         Ok(response)
     }
 
@@ -114,10 +114,11 @@ impl App {
             let exists = accounts::find_in(transaction, &mc_id).await?.is_some();
             return Err(if exists { Error::EtagMismatch } else { Error::AccountNotFound(mc_id) });
         };
-        self.revoke_subject_in(transaction, &subject).await?;
+        let mut revoked = Revocations::default();
+        self.revoke_subject_in(transaction, &subject, &mut revoked).await?;
         let response = proto::DeleteAccountResponse {};
         mutation.commit(&response).await?;
-        self.trust_changed().await;
+        self.tokens_revoked(revoked).await;
         Ok(response)
     }
 
@@ -127,10 +128,11 @@ impl App {
         let subject =
             accounts::set_password(&mut transaction, &mc_id, &password_hash, self.clock.now()).await?;
         let subject = subject.ok_or_else(|| Error::AccountNotFound(mc_id.clone()))?;
-        self.revoke_subject_in(&mut transaction, &subject).await?;
+        let mut revoked = Revocations::default();
+        self.revoke_subject_in(&mut transaction, &subject, &mut revoked).await?;
         transaction.commit().await?;
         logins::unlock(&self.database, mc_id.as_str()).await?;
-        self.trust_changed().await;
+        self.tokens_revoked(revoked).await;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use super::App;
 use super::randomness::uuid;
 use crate::domain::account::{ExchangeTarget, Visitor, VisitorTerms};
 use crate::error::Error;
+use crate::store::revocations::Revocations;
 use crate::store::{accounts, migrations, partner_trusts};
 
 impl App {
@@ -17,7 +18,7 @@ impl App {
     ) -> Result<Vec<(Uuid, Subject)>, Error> {
         let mut transaction = self.database.begin().await?;
         let mut mapped = Vec::with_capacity(visitors.len());
-        let mut any_revoked = false;
+        let mut revoked = Revocations::default();
         for terms in visitors {
             let trust = partner_trusts::find_in(&mut transaction, &terms.primary).await?;
             let trust = trust.ok_or_else(|| Error::VisitorOfUntrusted(terms.primary.clone()))?.value;
@@ -46,8 +47,7 @@ impl App {
             if let Some(before) = before {
                 migrations::delete_visitor(&mut transaction, id).await?;
                 if before.subject != subject || before.terms.tokens_are_void_under(&terms) {
-                    self.revoke_subject_in(&mut transaction, &before.subject).await?;
-                    any_revoked = true;
+                    self.revoke_subject_in(&mut transaction, &before.subject, &mut revoked).await?;
                 }
             }
             let visitor = Visitor { subject, terms };
@@ -59,26 +59,23 @@ impl App {
             mapped.push((id, visitor.subject));
         }
         transaction.commit().await?;
-        if any_revoked {
-            self.trust_changed().await;
-        }
+        self.tokens_revoked(revoked).await;
         Ok(mapped)
     }
 
     /// Removes visitors and revokes their tokens; how many there were.
     pub(crate) async fn delete_visitors(&self, migration_ids: &[Uuid]) -> Result<u64, Error> {
         let mut transaction = self.database.begin().await?;
+        let mut revoked = Revocations::default();
         let mut count = 0;
         for id in migration_ids {
             if let Some(subject) = migrations::delete_visitor(&mut transaction, *id).await? {
-                self.revoke_subject_in(&mut transaction, &subject).await?;
+                self.revoke_subject_in(&mut transaction, &subject, &mut revoked).await?;
                 count += 1;
             }
         }
         transaction.commit().await?;
-        if count > 0 {
-            self.trust_changed().await;
-        }
+        self.tokens_revoked(revoked).await;
         Ok(count)
     }
 

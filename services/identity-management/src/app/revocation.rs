@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mcx_federation::access_token::AuthenticatedUser;
 use mcx_store::Transaction;
 use mcx_types::{Subject, Timestamp};
 use metrics::counter;
@@ -12,7 +11,8 @@ use super::App;
 use super::tokens::Authenticated;
 use crate::domain::grant::fingerprint;
 use crate::error::Error;
-use crate::store::{accounts, grants, migrations, revocations};
+use crate::store::revocations::{self, Revocations};
+use crate::store::{accounts, grants, migrations};
 
 /// How far ahead of now tokens are void: one that is issued while the revocation is being written counts as issued before it.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -28,32 +28,34 @@ impl App {
         migrations: &[Uuid],
     ) -> Result<(Timestamp, u64), Error> {
         let mut transaction = self.database.begin().await?;
-        let mut revoked_at = self.clock.now();
+        let mut revoked = Revocations::default();
         let mut count = 0;
         for subject in subjects {
             if self.is_known(&mut transaction, subject).await? {
-                revoked_at = revoked_at.max(self.revoke_subject_in(&mut transaction, subject).await?);
+                self.revoke_subject_in(&mut transaction, subject, &mut revoked).await?;
                 count += 1;
             }
         }
         for migration in migrations {
             if let Some(subject) = migrations::subject_of_migration(&mut transaction, *migration).await? {
-                revoked_at = revoked_at.max(self.revoke_subject_in(&mut transaction, &subject).await?);
+                self.revoke_subject_in(&mut transaction, &subject, &mut revoked).await?;
                 count += 1;
             }
         }
         transaction.commit().await?;
-        self.trust_changed().await;
+        let revoked_at = revoked.subjects.values().copied().fold(self.clock.now(), Timestamp::max);
+        self.tokens_revoked(revoked).await;
         Ok((revoked_at, count))
     }
 
-    /// Revokes all tokens of a user in a transaction of the caller, who tells [`App::trust_changed`] afterwards. Up to when they are
-    /// void.
+    /// Revokes all tokens of a user in a transaction of the caller, who hands what is added to `revoked` to [`App::tokens_revoked`]
+    /// afterwards.
     pub(crate) async fn revoke_subject_in(
         &self,
         transaction: &mut Transaction,
         subject: &Subject,
-    ) -> Result<Timestamp, Error> {
+        revoked: &mut Revocations,
+    ) -> Result<(), Error> {
         let before = revocations::subject_revoked_at(transaction, subject).await?;
         // A token that was issued right after an earlier revocation says the second that follows it: that one is void too.
         let follows = before.map(|before| before.saturating_add(Duration::from_secs(1)));
@@ -64,39 +66,35 @@ impl App {
         grants::revoke_families_of(transaction, subject, self.clock.now()).await?;
         revocations::revoke_subject(transaction, subject, revoked_at, forget_at).await?;
         counter!("mcx_identity_management_subject_revocations_total").increment(1);
-        Ok(revoked_at)
+        revoked.subjects.insert(subject.clone(), revoked_at);
+        Ok(())
     }
 
     /// RFC 7009: the client is done with a token. One that is not its own, or unknown, is passed over.
     pub(crate) async fn revoke_token(&self, client: &Authenticated, token: &str) -> Result<(), Error> {
         let mut transaction = self.database.begin().await?;
+        let mut revoked = Revocations::default();
         let refresh = grants::find_refresh_token(&mut transaction, &fingerprint(token)).await?;
         if let Some(refresh) = refresh {
             if refresh.family.client_id != client.client_id {
                 return Ok(());
             }
-            grants::revoke_family(&mut transaction, refresh.family.id, self.clock.now()).await?;
+            revoked.tokens =
+                grants::revoke_family(&mut transaction, refresh.family.id, self.clock.now()).await?;
         } else {
             match self.verifier.verify(token) {
                 Ok(user) if user.client_id == client.client_id => {
-                    self.revoke_access_token(&mut transaction, &user).await?;
+                    let forget_at = user.expires_at.saturating_add(CLOCK_SKEW);
+                    revocations::revoke_token(&mut transaction, &user.token_id, forget_at).await?;
+                    revoked.tokens.insert(user.token_id, forget_at);
                 }
                 Ok(_) | Err(_) => return Ok(()),
             }
         }
         transaction.commit().await?;
         counter!("mcx_identity_management_token_revocations_total").increment(1);
-        self.trust_changed().await;
+        self.tokens_revoked(revoked).await;
         Ok(())
-    }
-
-    async fn revoke_access_token(
-        &self,
-        transaction: &mut Transaction,
-        user: &AuthenticatedUser,
-    ) -> Result<(), Error> {
-        let forget_at = user.expires_at.saturating_add(CLOCK_SKEW);
-        Ok(revocations::revoke_token(transaction, &user.token_id, forget_at).await?)
     }
 
     async fn is_known(&self, transaction: &mut Transaction, subject: &Subject) -> Result<bool, Error> {

@@ -13,6 +13,7 @@ use crate::domain::client::{Client, ClientAuthentication};
 use crate::domain::grant::{GrantRefusal, TokenFamily, fingerprint};
 use crate::domain::scopes::Scopes;
 use crate::error::Error;
+use crate::store::revocations::Revocations;
 use crate::store::{accounts, clients, grants, migrations};
 
 /// What a client is told of a code that is worth nothing, whatever the cause.
@@ -197,13 +198,13 @@ impl App {
         client: &Authenticated,
         family: &TokenFamily,
     ) -> Result<T, TokenError> {
-        grants::revoke_family(&mut transaction, family.id, self.clock.now()).await?;
+        let tokens = grants::revoke_family(&mut transaction, family.id, self.clock.now()).await?;
         transaction.commit().await?;
         tracing::warn!(
             grant, client_id = client.client_id, subject = %family.subject, family_id = %family.id,
             "used a second time: all tokens of this login are revoked"
         );
-        self.trust_changed().await;
+        self.tokens_revoked(Revocations { tokens, ..Default::default() }).await;
         Err(refused(grant, client, GrantRefusal::Replayed))
     }
 

@@ -1,13 +1,15 @@
 //! Keys and revocations as they are now: who signs, and what everybody is told to believe.
 //!
-//! The database is the truth. Each replica keeps what it read last, reads again at each notification of another replica and at intervals,
-//! and tells those who watch it.
+//! The database is the truth. Each replica keeps what it read last, and reads again at intervals. In between it is told what is revoked, by
+//! its own requests and by other replicas, and tells those who watch it just that: a revocation costs the same however many there are.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use mcx_federation::access_token::{RevokedTokens, TokenKey, TokenTrust};
-use mcx_types::Timestamp;
-use tokio::sync::{Mutex, watch};
+use mcx_types::{Subject, Timestamp};
+use tokio::sync::{Mutex, broadcast, watch};
 
 use super::App;
 use crate::domain::partner::PublicKey;
@@ -16,8 +18,14 @@ use crate::error::Error;
 use crate::store::revocations::{self, Revocations};
 use crate::store::signing_keys::{self, StoredKey};
 
-/// The channel on which replicas tell each other that keys or revocations changed.
+/// The channel on which replicas tell each other what is revoked, or, with nothing, that keys changed.
 pub(crate) const CHANGES: &str = "trust-changes";
+
+/// More than so many revocations at once are not told to other replicas one by one: they read them.
+const TOLD_AT_ONCE: usize = 1_000;
+
+/// So many news a watcher may be behind before it is told everything instead.
+const NEWS_KEPT: usize = 1_024;
 
 /// What everybody is told to believe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,23 +34,79 @@ pub(crate) struct Snapshot {
     pub(crate) revocations: Revocations,
 }
 
+/// What those who watch hear.
+#[derive(Debug, Clone)]
+pub(crate) enum News {
+    /// Everything is to be told anew.
+    KeysChanged,
+    /// These count no more, either.
+    Revoked(Arc<Revocations>),
+}
+
+/// Revocations as one replica tells them to the others; moments in microseconds since 1970.
+#[derive(Serialize, Deserialize)]
+struct ToldRevocations {
+    tokens: Vec<(String, i64)>,
+    subjects: Vec<(Subject, i64)>,
+}
+
 /// What this replica knows.
 pub(crate) struct TrustState {
     /// `None`: nothing was read yet.
-    snapshot: watch::Sender<Option<Arc<Snapshot>>>,
+    known: SyncMutex<Option<Snapshot>>,
+    news: broadcast::Sender<News>,
     signer: watch::Sender<Option<Arc<Signer>>>,
-    /// One reads at a time, so that what is told never goes back in time.
+    /// One reads, or adds to what was read, at a time, so that what is told never goes back in time.
     reading: Mutex<()>,
 }
 
 impl TrustState {
     pub(crate) fn new() -> Self {
-        Self { snapshot: watch::Sender::new(None), signer: watch::Sender::new(None), reading: Mutex::new(()) }
+        Self {
+            known: SyncMutex::default(),
+            news: broadcast::Sender::new(NEWS_KEPT),
+            signer: watch::Sender::new(None),
+            reading: Mutex::new(()),
+        }
     }
 
-    /// What is to be believed, now and whenever it changes.
-    pub(crate) fn watch(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
-        self.snapshot.subscribe()
+    /// How what is to be believed changes from now on.
+    pub(crate) fn watch(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// Looks at what is to be believed; at nothing where nothing was read yet.
+    pub(crate) fn known<T>(&self, look: impl FnOnce(Option<&Snapshot>) -> T) -> T {
+        look(self.known.lock().unwrap_or_else(PoisonError::into_inner).as_ref())
+    }
+
+    /// Puts what was read in the place of what was known.
+    fn replace(&self, read: Snapshot) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = match known.as_ref() {
+            Some(known) if known.keys == read.keys => {
+                News::Revoked(Arc::new(read.revocations.except(&known.revocations)))
+            }
+            _ => News::KeysChanged,
+        };
+        *known = Some(read);
+        self.tell(news);
+    }
+
+    /// Adds to what is known; what of it is news.
+    fn add(&self, revoked: &Revocations) -> Arc<Revocations> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = known.as_mut().map(|known| known.revocations.add(revoked)).unwrap_or_default();
+        let news = Arc::new(news);
+        self.tell(News::Revoked(Arc::clone(&news)));
+        news
+    }
+
+    fn tell(&self, news: News) {
+        if !matches!(&news, News::Revoked(revocations) if revocations.is_empty()) {
+            // Nobody watches: nobody is to be told.
+            let _ = self.news.send(news);
+        }
     }
 }
 
@@ -65,14 +129,38 @@ impl App {
         let snapshot = Snapshot { keys: public, revocations };
         self.verifier.replace_trust(self.token_trust(&snapshot)?);
         self.trust.signer.send_replace(Some(signer));
-        self.trust.snapshot.send_if_modified(|present| {
-            let is_new = present.as_deref() != Some(&snapshot);
-            if is_new {
-                *present = Some(Arc::new(snapshot));
-            }
-            is_new
-        });
+        self.trust.replace(snapshot);
         Ok(())
+    }
+
+    /// To be called after tokens were revoked, when that is durable: this replica knows at once, the others in a moment.
+    pub(crate) async fn tokens_revoked(&self, revoked: Revocations) {
+        if revoked.is_empty() {
+            return;
+        }
+        self.note_revoked(&revoked).await;
+        let message = if revoked.tokens.len() + revoked.subjects.len() > TOLD_AT_ONCE {
+            Vec::new()
+        } else {
+            ToldRevocations::of(&revoked).to_json()
+        };
+        if let Err(error) = self.cache.publish(CHANGES, message).await {
+            tracing::debug!(%error, "other replicas learn of a revocation at their next interval");
+        }
+    }
+
+    /// What another replica tells. Whether it says enough; else everything is to be read.
+    pub(crate) async fn heard(&self, message: &[u8]) -> bool {
+        let Ok(told) = serde_json::from_slice::<ToldRevocations>(message) else { return false };
+        self.note_revoked(&told.into()).await;
+        true
+    }
+
+    /// Should nothing have been read yet, the first reading finds it.
+    async fn note_revoked(&self, revoked: &Revocations) {
+        let _reading = self.trust.reading.lock().await;
+        let news = self.trust.add(revoked);
+        self.verifier.revoke(revoked_tokens(&news));
     }
 
     /// Whether tokens can be signed: a key was read since the start.
@@ -80,7 +168,7 @@ impl App {
         self.trust.signer.borrow().is_some()
     }
 
-    /// To be called after each change of keys and revocations: this replica knows at once, the others in a moment.
+    /// To be called after each change of keys: this replica knows at once, the others in a moment.
     ///
     /// The change is durable; should it not be readable just now, it is at the next interval.
     pub(crate) async fn trust_changed(&self) {
@@ -88,7 +176,7 @@ impl App {
             tracing::warn!(%error, "keys and revocations cannot be read, they stay as they are");
         }
         if let Err(error) = self.cache.publish(CHANGES, "").await {
-            tracing::debug!(%error, "other replicas learn of a revocation at their next interval");
+            tracing::debug!(%error, "other replicas learn of a changed key at their next interval");
         }
     }
 
@@ -116,11 +204,41 @@ impl App {
         Ok(TokenTrust {
             issuer: self.issuer.clone(),
             keys: keys.map_err(|error| Error::Internal(format!("a stored signing key {error}")))?,
-            revoked: RevokedTokens {
-                token_ids: snapshot.revocations.tokens.iter().map(|(id, _)| id.clone()).collect(),
-                subjects: snapshot.revocations.subjects.iter().cloned().collect(),
-            },
+            revoked: revoked_tokens(&snapshot.revocations),
         })
+    }
+}
+
+fn revoked_tokens(revocations: &Revocations) -> RevokedTokens {
+    RevokedTokens {
+        token_ids: revocations.tokens.keys().cloned().collect(),
+        subjects: revocations.subjects.iter().map(|(subject, at)| (subject.clone(), *at)).collect(),
+    }
+}
+
+impl ToldRevocations {
+    fn of(revocations: &Revocations) -> Self {
+        let tokens = revocations.tokens.iter();
+        let subjects = revocations.subjects.iter();
+        Self {
+            tokens: tokens.map(|(id, at)| (id.clone(), at.as_micros())).collect(),
+            subjects: subjects.map(|(subject, at)| (subject.clone(), at.as_micros())).collect(),
+        }
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("lists of texts and numbers are json")
+    }
+}
+
+impl From<ToldRevocations> for Revocations {
+    fn from(told: ToldRevocations) -> Self {
+        let tokens = told.tokens.into_iter();
+        let subjects = told.subjects.into_iter();
+        Self {
+            tokens: tokens.map(|(id, at)| (id, Timestamp::from_micros(at))).collect(),
+            subjects: subjects.map(|(subject, at)| (subject, Timestamp::from_micros(at))).collect(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use mcx_runtime::readiness::{Latch, Readiness, Weight};
+use mcx_store::Notification;
 use mcx_store::idempotency::forget_requests_before;
 use mcx_types::Timestamp;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -66,8 +67,8 @@ impl App {
         }
     }
 
-    /// Reads keys and revocations at each notification of another replica, and at intervals should one be missed. Until there is a key
-    /// that signs the service is not ready.
+    /// Hears from other replicas what they revoked, and reads keys and revocations where they say less, and at intervals should something be
+    /// missed. Until there is a key that signs the service is not ready.
     async fn follow_trust(&self, latches: &Latches) {
         let mut changes = self.cache.subscribe(CHANGES);
         let mut ticks = every(self.config.trust_refresh_interval);
@@ -81,9 +82,14 @@ impl App {
                     tracing::warn!(%error, "keys and revocations cannot be read, they stay as they are");
                 }
             }
-            tokio::select! {
-                _ = ticks.tick() => {}
-                _ = changes.next() => {}
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => break,
+                    message = changes.next() => match message {
+                        Some(Notification::Message(message)) if self.heard(&message).await => {}
+                        _ => break,
+                    },
+                }
             }
         }
     }

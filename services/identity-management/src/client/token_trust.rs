@@ -51,18 +51,20 @@ async fn follow(
     pause: &mut Duration,
 ) -> Result<(), Status> {
     let mut client = TokenTrustServiceClient::new(Outgoing::new(channel.clone()));
-    let mut snapshots = client.watch_token_trust(proto::WatchTokenTrustRequest {}).await?.into_inner();
+    let mut news = client.watch_token_trust(proto::WatchTokenTrustRequest {}).await?.into_inner();
     loop {
-        let Ok(snapshot) = timeout(SILENCE_LIMIT, snapshots.message()).await else {
+        let Ok(told) = timeout(SILENCE_LIMIT, news.message()).await else {
             tracing::warn!("the stream of token trust is silent");
             return Ok(());
         };
-        let Some(snapshot) = snapshot? else { return Ok(()) };
-        match token_trust(snapshot) {
-            Ok(trust) => {
-                verifier.replace_trust(trust);
-                *pause = FIRST_PAUSE;
-            }
+        let Some(told) = told? else { return Ok(()) };
+        let taken = if told.is_addition {
+            revoked(told).map(|more| verifier.revoke(more))
+        } else {
+            token_trust(told).map(|trust| verifier.replace_trust(trust))
+        };
+        match taken {
+            Ok(()) => *pause = FIRST_PAUSE,
             Err(error) => {
                 tracing::error!(%error, "token trust is not understood, the last known one stays in use")
             }
@@ -70,22 +72,26 @@ async fn follow(
     }
 }
 
-fn token_trust(snapshot: proto::WatchTokenTrustResponse) -> Result<TokenTrust, Unusable> {
-    let keys = snapshot.keys.into_iter().map(|key| {
+fn token_trust(mut snapshot: proto::WatchTokenTrustResponse) -> Result<TokenTrust, Unusable> {
+    let keys = std::mem::take(&mut snapshot.keys).into_iter().map(|key| {
         TokenKey::from_jwk(key.kid.as_str(), &key.x, &key.y)
             .map_err(|error| Unusable::Key { kid: key.kid, error })
     });
-    let subjects = snapshot.revoked_subjects.into_iter().map(|revoked| {
+    Ok(TokenTrust {
+        issuer: std::mem::take(&mut snapshot.issuer),
+        keys: keys.collect::<Result<_, _>>()?,
+        revoked: revoked(snapshot)?,
+    })
+}
+
+fn revoked(told: proto::WatchTokenTrustResponse) -> Result<RevokedTokens, Unusable> {
+    let subjects = told.revoked_subjects.into_iter().map(|revoked| {
         let subject: Subject = revoked.subject.parse().map_err(|_| Unusable::Subject)?;
         let at = revoked.revoke_time.and_then(|at| Timestamp::try_from(at).ok()).ok_or(Unusable::Time)?;
         Ok((subject, at))
     });
-    Ok(TokenTrust {
-        issuer: snapshot.issuer,
-        keys: keys.collect::<Result<_, _>>()?,
-        revoked: RevokedTokens {
-            token_ids: snapshot.revoked_tokens.into_iter().map(|revoked| revoked.token_id).collect(),
-            subjects: subjects.collect::<Result<_, Unusable>>()?,
-        },
+    Ok(RevokedTokens {
+        token_ids: told.revoked_tokens.into_iter().map(|revoked| revoked.token_id).collect(),
+        subjects: subjects.collect::<Result<_, Unusable>>()?,
     })
 }

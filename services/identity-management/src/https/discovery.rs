@@ -53,10 +53,9 @@ pub(super) async fn configuration(State(app): State<App>) -> Response {
 
 /// `GET /jwks`, RFC 7517 5.
 pub(super) async fn json_web_key_set(State(app): State<App>) -> Response {
-    let snapshot = app.trust.watch().borrow().clone();
-    let Some(snapshot) = snapshot else { return fault(&Error::StoreUnavailable) };
-    let keys: Vec<Value> = snapshot
-        .keys
+    let keys = app.trust.known(|known| known.map(|known| known.keys.clone()));
+    let Some(keys) = keys else { return fault(&Error::StoreUnavailable) };
+    let keys: Vec<Value> = keys
         .iter()
         .map(|key| {
             json!({

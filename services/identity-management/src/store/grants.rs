@@ -1,5 +1,7 @@
 //! Logins and what came of them: codes, refresh tokens, access tokens.
 
+use std::collections::BTreeMap;
+
 use mcx_store::{Database, StoreError, Transaction};
 use mcx_types::{Subject, Timestamp};
 use uuid::Uuid;
@@ -191,7 +193,7 @@ pub(crate) async fn revoke_family(
     transaction: &mut Transaction,
     family_id: Uuid,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<BTreeMap<String, Timestamp>, StoreError> {
     let id = family_id.to_string();
     transaction
         .statement("UPDATE token_family SET revoked_at = COALESCE(revoked_at, $2) WHERE family_id = $1")
@@ -199,17 +201,17 @@ pub(crate) async fn revoke_family(
         .bind(now.as_micros())
         .execute()
         .await?;
-    transaction
+    let revoked: Vec<(String, i64)> = transaction
         .statement(
             "INSERT INTO revoked_token (token_id, expires_at) \
              SELECT token_id, expires_at FROM issued_token WHERE family_id = $1 AND expires_at > $2 \
-             ON CONFLICT (token_id) DO NOTHING",
+             ON CONFLICT (token_id) DO NOTHING RETURNING token_id, expires_at",
         )
         .bind(id.as_str())
         .bind(now.as_micros())
-        .execute()
+        .fetch_all()
         .await?;
-    Ok(())
+    Ok(revoked.into_iter().map(|(id, expires_at)| (id, time(expires_at))).collect())
 }
 
 /// Revokes all logins of a subject; access tokens are another matter.

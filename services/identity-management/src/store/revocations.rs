@@ -1,5 +1,7 @@
 //! Tokens that count no more.
 
+use std::collections::BTreeMap;
+
 use mcx_store::{Database, StoreError, Transaction};
 use mcx_types::{Subject, Timestamp};
 
@@ -9,19 +11,46 @@ use super::columns::{parse, time};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Revocations {
     /// Single tokens, and when they expire.
-    pub(crate) tokens: Vec<(String, Timestamp)>,
+    pub(crate) tokens: BTreeMap<String, Timestamp>,
     /// Users, and up to when their tokens are void.
-    pub(crate) subjects: Vec<(Subject, Timestamp)>,
+    pub(crate) subjects: BTreeMap<Subject, Timestamp>,
+}
+
+impl Revocations {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.subjects.is_empty()
+    }
+
+    /// Adds others; what of them is news. Of two moments for one user the later one counts.
+    pub(crate) fn add(&mut self, others: &Self) -> Self {
+        let news = others.except(self);
+        self.tokens.extend(news.tokens.clone());
+        self.subjects.extend(news.subjects.clone());
+        news
+    }
+
+    /// Those that do not follow from `known`.
+    pub(crate) fn except(&self, known: &Self) -> Self {
+        let tokens = self.tokens.iter().filter(|(id, _)| !known.tokens.contains_key(*id));
+        let is_later = |(subject, at): &(&Subject, &Timestamp)| {
+            known.subjects.get(*subject).is_none_or(|known_at| known_at < *at)
+        };
+        let subjects = self.subjects.iter().filter(is_later);
+        Self {
+            tokens: tokens.map(|(id, at)| (id.clone(), *at)).collect(),
+            subjects: subjects.map(|(subject, at)| (subject.clone(), *at)).collect(),
+        }
+    }
 }
 
 pub(crate) async fn all(database: &Database, now: Timestamp) -> Result<Revocations, StoreError> {
     let tokens: Vec<(String, i64)> = database
-        .statement("SELECT token_id, expires_at FROM revoked_token WHERE expires_at > $1 ORDER BY token_id")
+        .statement("SELECT token_id, expires_at FROM revoked_token WHERE expires_at > $1")
         .bind(now.as_micros())
         .fetch_all()
         .await?;
     let subjects: Vec<(String, i64)> = database
-        .statement("SELECT subject, revoked_at FROM revoked_subject WHERE forget_at > $1 ORDER BY subject")
+        .statement("SELECT subject, revoked_at FROM revoked_subject WHERE forget_at > $1")
         .bind(now.as_micros())
         .fetch_all()
         .await?;
@@ -111,4 +140,26 @@ pub(crate) async fn forget_before(database: &Database, now: Timestamp) -> Result
         database.statement(statement).bind(now.as_micros()).execute().await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revocations(tokens: &[&str], subjects: &[(&str, i64)]) -> Revocations {
+        let subject = |(subject, at): &(&str, i64)| (subject.parse().unwrap(), Timestamp::from_micros(*at));
+        Revocations {
+            tokens: tokens.iter().map(|id| ((*id).to_owned(), Timestamp::from_micros(1))).collect(),
+            subjects: subjects.iter().map(subject).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_added_is_news_once_and_a_user_again_only_with_a_later_moment() {
+        let mut known = revocations(&["one"], &[("alice", 5), ("bob", 5)]);
+        let told = revocations(&["one", "two"], &[("alice", 4), ("bob", 6), ("chloe", 1)]);
+        assert_eq!(known.add(&told), revocations(&["two"], &[("bob", 6), ("chloe", 1)]));
+        assert_eq!(known, revocations(&["one", "two"], &[("alice", 5), ("bob", 6), ("chloe", 1)]));
+        assert!(known.add(&told).is_empty());
+    }
 }

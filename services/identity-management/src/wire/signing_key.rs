@@ -1,10 +1,12 @@
 //! Signing keys and what is to be believed, on the wire.
 
 use mcx_proto::identity::v1 as proto;
+use mcx_types::{Subject, Timestamp};
 
 use super::partner_trust::encode_key;
 use crate::app::trust::Snapshot;
 use crate::domain::signing_key::SigningKeyState;
+use crate::store::revocations::Revocations;
 use crate::store::signing_keys::StoredKey;
 
 pub(crate) fn encode_all(keys: &[StoredKey]) -> Vec<proto::SigningKey> {
@@ -31,23 +33,24 @@ pub(crate) fn encode_snapshot(issuer: &str, snapshot: &Snapshot) -> proto::Watch
     proto::WatchTokenTrustResponse {
         issuer: issuer.to_owned(),
         keys: snapshot.keys.iter().map(encode_key).collect(),
-        revoked_tokens: snapshot
-            .revocations
-            .tokens
-            .iter()
-            .map(|(token_id, expires_at)| proto::RevokedToken {
-                token_id: token_id.clone(),
-                expire_time: super::time(*expires_at),
-            })
-            .collect(),
-        revoked_subjects: snapshot
-            .revocations
-            .subjects
-            .iter()
-            .map(|(subject, revoked_at)| proto::RevokedSubject {
-                subject: subject.to_string(),
-                revoke_time: super::time(*revoked_at),
-            })
-            .collect(),
+        is_addition: false,
+        ..encode_addition(&snapshot.revocations)
+    }
+}
+
+pub(crate) fn encode_addition(revocations: &Revocations) -> proto::WatchTokenTrustResponse {
+    let token = |(token_id, expires_at): (&String, &Timestamp)| proto::RevokedToken {
+        token_id: token_id.clone(),
+        expire_time: super::time(*expires_at),
+    };
+    let subject = |(subject, revoked_at): (&Subject, &Timestamp)| proto::RevokedSubject {
+        subject: subject.to_string(),
+        revoke_time: super::time(*revoked_at),
+    };
+    proto::WatchTokenTrustResponse {
+        revoked_tokens: revocations.tokens.iter().map(token).collect(),
+        revoked_subjects: revocations.subjects.iter().map(subject).collect(),
+        is_addition: true,
+        ..Default::default()
     }
 }

@@ -15,6 +15,7 @@ use crate::fixture::{Ground, Replica, System, on_every_database};
 
 on_every_database!(
     verifier_follows_keys_and_revocations,
+    revocation_is_told_alone_and_another_key_with_everything,
     verifier_goes_on_with_what_it_knew,
     replicas_agree_by_notification,
     replicas_agree_without_notifications,
@@ -71,6 +72,37 @@ async fn verifier_follows_keys_and_revocations(system: System) {
     system.signing_keys().retire_signing_key(retire).await.unwrap();
     until(&verifier, tokens.access_token(), |seen| *seen == Err(TokenRefusal::UnknownKey)).await;
     follower.abort();
+}
+
+async fn revocation_is_told_alone_and_another_key_with_everything(system: System) {
+    let alice = system.user("alice").await;
+    let agent = system.user_agent();
+    let revoked_before = agent.log_in(&alice.mc_id).await;
+    agent.revoke(revoked_before.access_token()).await;
+    let mut client = TokenTrustServiceClient::new(system.channel(Entity::McService));
+    let mut told = client.watch_token_trust(proto::WatchTokenTrustRequest {}).await.unwrap().into_inner();
+    let everything = told.message().await.unwrap().unwrap();
+    assert_eq!(
+        (everything.is_addition, everything.keys.len(), everything.revoked_tokens.len()),
+        (false, 2, 1)
+    );
+
+    agent.revoke(agent.log_in(&alice.mc_id).await.access_token()).await;
+    let token = told.message().await.unwrap().unwrap();
+    assert_eq!((token.is_addition, token.keys.len(), token.revoked_tokens.len()), (true, 0, 1));
+    assert_ne!(token.revoked_tokens, everything.revoked_tokens);
+    revoke(&system, &alice.subject).await;
+    let subject = told.message().await.unwrap().unwrap();
+    assert_eq!((subject.is_addition, subject.revoked_tokens.len()), (true, 0));
+    assert_eq!(subject.revoked_subjects[0].subject, alice.subject);
+
+    system.signing_keys().rotate_signing_key(proto::RotateSigningKeyRequest::default()).await.unwrap();
+    let everything = told.message().await.unwrap().unwrap();
+    assert_eq!(
+        (everything.is_addition, everything.keys.len(), everything.revoked_tokens.len()),
+        (false, 3, 2)
+    );
+    assert_eq!(everything.revoked_subjects, subject.revoked_subjects);
 }
 
 async fn verifier_goes_on_with_what_it_knew(system: System) {
