@@ -117,6 +117,8 @@ impl ServerError {
                 (Code::PermissionDenied, _) if is_about_profile(remote) => FailureKind::ProfileGone,
                 (
                     Code::Unavailable
+                    // The connection ended before the request was on it.
+                    | Code::Cancelled
                     | Code::DeadlineExceeded
                     | Code::ResourceExhausted
                     | Code::Aborted

@@ -142,7 +142,7 @@ impl Need {
             (Away::Unreached, UeError::Server(ServerError::Answered { mc_system_id, entity, remote })) => {
                 mc_system_id.as_str() == self.side.id()
                     && *entity == self.entity
-                    && remote.code == Code::Unavailable
+                    && matches!(remote.code, Code::Unavailable | Code::Cancelled)
             }
             (Away::Unreached, UeError::Identity { mc_system_id, source }) => {
                 mc_system_id.as_str() == self.side.id()
