@@ -5,10 +5,9 @@
 
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use mcx_federation::access_token::{RevokedTokens, TokenKey, TokenTrust};
 use mcx_types::{Subject, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, broadcast, watch};
 
 use super::App;
