@@ -15,6 +15,7 @@ use crate::deadline::{DeadlineBody, GRPC_TIMEOUT, Side, grpc_timeout, grpc_timeo
 use crate::error::status;
 use crate::outcome::{Outcome, follow};
 use crate::telemetry::inject_trace_context;
+use crate::unsent::send;
 use crate::{CallContext, Deadline, Refusal, RequestId};
 
 /// A channel whose calls take along what belongs to the call that is being answered.
@@ -24,7 +25,9 @@ use crate::{CallContext, Deadline, Refusal, RequestId};
 /// - `grpc-timeout`: what the request itself asks for (`tonic::Request::set_timeout`), but no more than what is left of
 ///   the current call's deadline, less a share that leaves us time to answer our own caller.
 ///
-/// When that is over the call ends with DEADLINE_EXCEEDED, where tonic alone would say CANCELLED; a call for which
+/// A call that a connection which is closing has not taken is made again on another one.
+///
+/// When the time is over the call ends with DEADLINE_EXCEEDED, where tonic alone would say CANCELLED; a call for which
 /// nothing is left is not even begun.
 ///
 /// Use: `MigrationServiceClient::new(Outgoing::new(channel))`.
@@ -54,9 +57,9 @@ impl<S> Layer<S> for OutgoingLayer {
 
 impl<S> Service<http::Request<Body>> for Outgoing<S>
 where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
-    S::Future: Send + 'static,
+    S::Future: Send,
 {
     type Response = http::Response<Body>;
     type Error = Box<dyn Error + Send + Sync>;
@@ -89,7 +92,10 @@ where
             move |code| record_code(&span, code)
         });
         let of_call = span.clone();
-        let response = of_call.in_scope(|| self.inner.call(request));
+        // The one that was asked whether it is ready must be the one that is called.
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        let response = send(ready, request);
         Box::pin(
             async move {
                 let response = within(deadline, response).await?;

@@ -27,6 +27,7 @@ mod refusal;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;
+mod unsent;
 
 pub use context::{CallContext, RequestId};
 pub use deadline::Deadline;
