@@ -227,7 +227,8 @@ fn unless<T>(answer: Result<T, ServerError>, reason: &str) -> Result<Option<T>, 
 }
 
 /// Fetches the initial UE configuration with the one-time enrolment code of the UE (TS 23.280 10.1.1.1). `address` is that of the
-/// configuration management server, `host:port`; `dialer` believes what the UE was given together with the code.
+/// configuration management server, `host:port`; `dialer` believes what the UE was given together with the code. `request_id` stays the
+/// same until there is an answer: one that was lost is given again.
 ///
 /// # Errors
 /// [`ServerError`]; its reason is `UE_ENROLMENT_REFUSED` where the code does not count.
@@ -236,6 +237,7 @@ pub async fn enrol(
     address: &str,
     ue_id: &str,
     enrolment_code: &SecretString,
+    request_id: Uuid,
     deadline: Duration,
 ) -> Result<InitialUeConfiguration, ServerError> {
     let hop = Hop { mc_system_id: dialer.mc_system_id().clone(), entity: Entity::ConfigurationManagement };
@@ -243,6 +245,7 @@ pub async fn enrol(
     let mut request = Request::new(proto::BootstrapServiceGetInitialUeConfigurationRequest {
         ue_id: ue_id.to_owned(),
         enrolment_code: enrolment_code.expose_secret().to_owned(),
+        request_id: request_id.to_string(),
     });
     request.set_timeout(deadline);
     let answer = client

@@ -26,6 +26,9 @@ pub(super) struct Memory {
     pub(super) ue_id: String,
     /// The MC client: stays the same on one UE.
     pub(super) client_instance: Uuid,
+    /// The request for the initial UE configuration that was not answered yet.
+    #[serde(default)]
+    pub(super) enrolment_request: Option<Uuid>,
     pub(super) machine: StateMachine,
     pub(super) primary: Option<PrimaryMemory>,
     pub(super) partner: Option<PartnerMemory>,
@@ -60,6 +63,7 @@ impl Memory {
             version: VERSION,
             ue_id,
             client_instance: Uuid::new_v4(),
+            enrolment_request: None,
             machine: StateMachine::default(),
             primary: None,
             partner: None,

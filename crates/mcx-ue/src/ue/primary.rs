@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mcx_federation::{ChannelSettings, UserDialer};
 use mcx_types::McService;
+use uuid::Uuid;
 
 use super::memory::PrimaryMemory;
 use super::settings::BootstrapSource;
@@ -50,13 +51,19 @@ impl McServiceUe {
                     Arc::clone(&self.settings.clock),
                 )
                 .map_err(|error| UeError::Unusable { mc_system_id, what: error.to_string() })?;
+                // Kept before it is sent: should the answer be lost, even with this process, the same request is made again.
+                let request_id = self
+                    .keeper
+                    .change(|memory| *memory.enrolment_request.get_or_insert_with(Uuid::new_v4))?;
                 let (ue_id, deadline) = (&self.settings.ue_id, self.settings.deadline);
-                Box::new(enrol(&dialer, &configuration_management, ue_id, &enrolment_code, deadline).await?)
+                let address = configuration_management.as_str();
+                Box::new(enrol(&dialer, address, ue_id, &enrolment_code, request_id, deadline).await?)
             }
         };
         let system = System::new(&configuration, &self.settings)?;
         self.keeper.change(|memory| {
             memory.machine.apply(Event::Done(Step::Bootstrap))?;
+            memory.enrolment_request = None;
             memory.primary =
                 Some(PrimaryMemory { configuration, tokens: None, documents: Documents::default() });
             Ok::<(), UeError>(())

@@ -89,6 +89,7 @@ impl UeSettings {
 }
 
 /// From where a UE has its initial UE configuration (TS 23.280 10.1.1.1).
+#[derive(Clone)]
 pub enum BootstrapSource {
     /// It was put into the UE.
     Configuration(Box<InitialUeConfiguration>),

@@ -38,6 +38,8 @@ pub struct World {
     pub mc_system_id: String,
     pub configuration: Option<InitialUeConfiguration>,
     pub enrolment_code: String,
+    /// The ids of the requests with an enrolment code, good or not.
+    pub enrolment_requests: Vec<String>,
     pub profiles: Vec<UserProfile>,
     pub groups: Vec<MemberGroup>,
     pub group_log: GroupLog,

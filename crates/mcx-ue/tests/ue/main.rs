@@ -41,6 +41,16 @@ async fn bootstrapped(stage: &Stage) -> McServiceUe {
     ue
 }
 
+/// What a UE is bootstrapped with at the primary.
+fn enrolment(stage: &Stage, code: &str) -> BootstrapSource {
+    BootstrapSource::Enrolment {
+        mc_system_id: "alpha.example".parse().unwrap(),
+        configuration_management: stage.alpha.servers.address.to_string(),
+        trust_bundle_pem: stage.alpha.domain.bundle_pem().to_owned(),
+        enrolment_code: code.into(),
+    }
+}
+
 /// Served at home; what was told and recorded is forgotten.
 async fn at_home(stage: &Stage) -> McServiceUe {
     let mut ue = bootstrapped(stage).await;
@@ -74,14 +84,8 @@ async fn factory_new_ue_is_enrolled_and_served_at_home() {
     let stage = Stage::new().await;
     let mut ue = stage.ue(stage.settings(None));
     assert_eq!(ue.state(), UeState::FactoryNew);
-    let enrolment = |code: &str| BootstrapSource::Enrolment {
-        mc_system_id: "alpha.example".parse().unwrap(),
-        configuration_management: stage.alpha.servers.address.to_string(),
-        trust_bundle_pem: stage.alpha.domain.bundle_pem().to_owned(),
-        enrolment_code: code.into(),
-    };
-    ue.bootstrap(enrolment("secret-enrolment")).await.unwrap();
-    let refused = ue.bootstrap(enrolment("secret-enrolment")).await.unwrap_err();
+    ue.bootstrap(enrolment(&stage, "secret-enrolment")).await.unwrap();
+    let refused = ue.bootstrap(enrolment(&stage, "secret-enrolment")).await.unwrap_err();
     assert!(matches!(*refused.cause, UeError::Server(ref error) if error.reason() == "UE_ENROLMENT_REFUSED"));
     assert_eq!(ue.state(), UeState::Bootstrapped, "what there was stays");
 
@@ -94,6 +98,23 @@ async fn factory_new_ue_is_enrolled_and_served_at_home() {
     assert_eq!(ue.evidence().authorized, services);
     assert_eq!(stage.alpha.sip.log(), ["alice@ims.alpha.example 3600"]);
     assert_eq!(ue.serving_system(PTT).unwrap().as_str(), "alpha.example");
+}
+
+/// So that an answer which was lost is given again.
+#[tokio::test]
+async fn enrolment_is_one_request_until_it_succeeds_even_of_another_process() {
+    let stage = Stage::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    for code in ["mistyped", "secret-enrolment", "another"] {
+        let mut ue = stage.ue(stage.settings(Some(folder.path())));
+        let outcome = ue.bootstrap(enrolment(&stage, code)).await;
+        assert_eq!(outcome.is_ok(), code == "secret-enrolment", "{code}");
+    }
+    let requests = stage.alpha.servers.world().enrolment_requests.clone();
+    let [mistyped, good, another] = requests.as_slice() else { panic!("{requests:?}") };
+    assert!(uuid::Uuid::parse_str(good).is_ok(), "{good}");
+    assert_eq!(mistyped, good, "it had not succeeded");
+    assert_ne!(good, another, "it had succeeded");
 }
 
 #[tokio::test]

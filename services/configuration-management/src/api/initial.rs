@@ -167,9 +167,13 @@ impl BootstrapService for BootstrapApi {
         if sent.is_empty() || sent.len() > 64 {
             violations.add("enrolment_code", "must be 1 to 64 bytes");
         }
-        let ue_id = violations.finish(ue_id).map_err(refuse)?;
-        let configuration =
-            self.0.bootstrap(&ue_id, &EnrolmentCode::from_sent(&sent)).await.map_err(refuse)?;
+        let request_id = match request.request_id.as_str() {
+            "" => Some(None),
+            id => wire::uuid(&mut violations, "request_id", id).map(Some),
+        };
+        let (ue_id, request_id) = violations.finish(ue_id.zip(request_id)).map_err(refuse)?;
+        let code = EnrolmentCode::from_sent(&sent);
+        let configuration = self.0.bootstrap(&ue_id, &code, request_id).await.map_err(refuse)?;
         Ok(Response::new(proto::BootstrapServiceGetInitialUeConfigurationResponse {
             initial_ue_configuration: Some(configuration),
         }))

@@ -3,6 +3,7 @@
 use mcx_proto::types::v1::InitialUeConfiguration;
 use mcx_types::{Timestamp, Violations};
 use rand::Rng;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::App;
@@ -30,8 +31,15 @@ impl App {
         let mut octets = Zeroizing::new([0; CODE_LENGTH]);
         rand::rng().fill_bytes(&mut *octets);
         let code = EnrolmentCode::from_random(&octets);
-        let enrolment =
-            Enrolment { ue_id, code: code.hash(), created_at: now, expires_at, used_at: None, failures: 0 };
+        let enrolment = Enrolment {
+            ue_id,
+            code: code.hash(),
+            created_at: now,
+            expires_at,
+            used_at: None,
+            used_by: None,
+            failures: 0,
+        };
         enrolments::put(&self.database, &enrolment).await?;
         Ok((enrolment, code))
     }
@@ -45,20 +53,26 @@ impl App {
         if is_removed { Ok(()) } else { Err(Error::UeEnrolmentUnknown(ue_id)) }
     }
 
-    /// What a UE gets for its code, once. Whoever has no good code is told the same, whatever is wrong with it.
+    /// What a UE gets for its code, once, and again only for the request that used it. Whoever has no good code is told the same, whatever is wrong with it.
     pub(crate) async fn bootstrap(
         &self,
         ue_id: &str,
         code: &EnrolmentCode,
+        request_id: Option<Uuid>,
     ) -> Result<InitialUeConfiguration, Error> {
         self.limiter.count_bootstrap(ue_id).await?;
-        let outcome = self.redeem(ue_id, code).await;
+        let outcome = self.redeem(ue_id, code, request_id).await;
         let result = if outcome.is_ok() { "ok" } else { "refused" };
         metrics::counter!("mcx_configuration_management_bootstraps_total", "result" => result).increment(1);
         outcome
     }
 
-    async fn redeem(&self, ue_id: &str, code: &EnrolmentCode) -> Result<InitialUeConfiguration, Error> {
+    async fn redeem(
+        &self,
+        ue_id: &str,
+        code: &EnrolmentCode,
+        request_id: Option<Uuid>,
+    ) -> Result<InitialUeConfiguration, Error> {
         let now = self.clock.now();
         let sent = code.hash();
         let enrolment = enrolments::find(&self.database, ue_id).await?;
@@ -69,11 +83,12 @@ impl App {
             enrolments::count_failure(&self.database, ue_id).await?;
             return Err(Error::UeEnrolmentRefused);
         }
-        if enrolment.state(now) != EnrolmentState::Issued {
+        let is_repeated = request_id.is_some_and(|request_id| enrolment.was_used_by(request_id, now));
+        if !is_repeated && enrolment.state(now) != EnrolmentState::Issued {
             return Err(Error::UeEnrolmentRefused);
         }
         let document = self.initial_ue_configuration().await?;
-        if !enrolments::use_up(&self.database, &enrolment, now).await? {
+        if !is_repeated && !enrolments::use_up(&self.database, &enrolment, request_id, now).await? {
             return Err(Error::UeEnrolmentRefused);
         }
         document.initial_ue_configuration.ok_or(Error::InitialUeConfigurationUnknown)

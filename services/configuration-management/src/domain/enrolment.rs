@@ -1,14 +1,19 @@
 //! Enrolment codes: how a factory-new UE proves that it may have the initial UE configuration, TS 23.280 10.1.1.1.
 
 use std::fmt;
+use std::time::Duration;
 
 use mcx_types::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// How many wrong codes lock an enrolment. A code holds 130 random bits, so this only tells operators that somebody tries.
 pub const FAILURE_LIMIT: i64 = 20;
+
+/// For how long the request that used a code is answered again: its answer may have been lost on the way.
+const REPEATABLE_FOR: Duration = Duration::from_secs(3_600);
 
 /// Letters and digits that are not taken for each other (Crockford's base 32).
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -90,6 +95,8 @@ pub struct Enrolment {
     pub expires_at: Timestamp,
     /// When it was used.
     pub used_at: Option<Timestamp>,
+    /// The request with which it was used, where that had an id.
+    pub used_by: Option<Uuid>,
     /// How many wrong codes were sent.
     pub failures: i64,
 }
@@ -119,6 +126,12 @@ impl Enrolment {
         } else {
             EnrolmentState::Issued
         }
+    }
+
+    /// Whether the code was used with this very request, a short while before `now`.
+    pub fn was_used_by(&self, request_id: Uuid, now: Timestamp) -> bool {
+        self.used_by == Some(request_id)
+            && self.used_at.is_some_and(|used_at| now < used_at.saturating_add(REPEATABLE_FOR))
     }
 }
 
@@ -157,6 +170,7 @@ mod tests {
             created_at: issued,
             expires_at: expiry,
             used_at: None,
+            used_by: None,
             failures: 0,
         };
         assert_eq!(fresh.state(Timestamp::from_micros(19)), EnrolmentState::Issued);
@@ -164,6 +178,27 @@ mod tests {
         let locked = Enrolment { failures: FAILURE_LIMIT, ..fresh.clone() };
         assert_eq!(locked.state(issued), EnrolmentState::Locked);
         assert_eq!(Enrolment { used_at: Some(issued), ..locked }.state(expiry), EnrolmentState::Used);
+    }
+
+    #[test]
+    fn only_the_request_that_used_a_code_is_answered_again_and_for_an_hour() {
+        let used_at = Timestamp::from_micros(10);
+        let (request, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let used = Enrolment {
+            ue_id: "urn:uuid:0".to_owned(),
+            code: code().hash(),
+            created_at: used_at,
+            expires_at: used_at,
+            used_at: Some(used_at),
+            used_by: Some(request),
+            failures: 0,
+        };
+        let an_hour_later = used_at.saturating_add(REPEATABLE_FOR);
+        assert!(used.was_used_by(request, used_at));
+        assert!(!used.was_used_by(request, an_hour_later));
+        assert!(!used.was_used_by(other, used_at));
+        let fresh = Enrolment { used_at: None, used_by: None, ..used };
+        assert!(!fresh.was_used_by(request, used_at));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use mcx_store::{Database, StoreError};
 use mcx_types::Timestamp;
+use uuid::Uuid;
 
-use super::{Page, corrupt};
+use super::{Page, corrupt, parse};
 use crate::domain::enrolment::{CodeHash, Enrolment};
 
 #[derive(sqlx::FromRow)]
@@ -13,6 +14,7 @@ struct Row {
     created_at: i64,
     expires_at: i64,
     used_at: Option<i64>,
+    used_by: Option<String>,
     failures: i64,
 }
 
@@ -26,6 +28,7 @@ impl TryFrom<Row> for Enrolment {
             created_at: Timestamp::from_micros(row.created_at),
             expires_at: Timestamp::from_micros(row.expires_at),
             used_at: row.used_at.map(Timestamp::from_micros),
+            used_by: row.used_by.map(|id| parse("used_by", &id)).transpose()?,
             failures: row.failures,
         })
     }
@@ -37,7 +40,8 @@ pub(crate) async fn put(database: &Database, enrolment: &Enrolment) -> Result<()
         .statement(
             "INSERT INTO ue_enrolment (ue_id, code_sha256, created_at, expires_at, used_at, failures) \
              VALUES ($1, $2, $3, $4, NULL, 0) ON CONFLICT (ue_id) DO UPDATE SET code_sha256 = excluded.code_sha256, \
-             created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = NULL, failures = 0",
+             created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = NULL, used_by = NULL, \
+             failures = 0",
         )
         .bind(enrolment.ue_id.as_str())
         .bind(enrolment.code.as_octets())
@@ -79,15 +83,18 @@ pub(crate) async fn delete(database: &Database, ue_id: &str) -> Result<bool, Sto
 pub(crate) async fn use_up(
     database: &Database,
     enrolment: &Enrolment,
+    request_id: Option<Uuid>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let used = database
         .statement(
-            "UPDATE ue_enrolment SET used_at = $3 WHERE ue_id = $1 AND code_sha256 = $2 AND used_at IS NULL",
+            "UPDATE ue_enrolment SET used_at = $3, used_by = $4 \
+             WHERE ue_id = $1 AND code_sha256 = $2 AND used_at IS NULL",
         )
         .bind(enrolment.ue_id.as_str())
         .bind(enrolment.code.as_octets())
         .bind(now.as_micros())
+        .bind(request_id.map(|id| id.to_string()))
         .execute()
         .await?;
     Ok(used == 1)

@@ -4,12 +4,14 @@ use mcx_proto::configuration::v1 as proto;
 use mcx_types::{Clock, SystemClock};
 use std::time::Duration;
 use tonic::Code;
+use uuid::Uuid;
 
 use crate::fixture::{System, fields, on_every_database, reason, refusal};
 use crate::samples::initial_ue_configuration;
 
 on_every_database!(crate::fixture::System:
     enrolment_code_is_good_once,
+    request_that_used_a_code_is_answered_again_after_its_answer_was_lost,
     whatever_is_wrong_with_a_code_is_told_the_same,
     too_many_attempts_of_a_ue_are_shed_whatever_the_code,
     enrolment_is_checked_listed_and_removed,
@@ -21,6 +23,7 @@ fn bootstrap(ue_id: &str, code: &str) -> proto::BootstrapServiceGetInitialUeConf
     proto::BootstrapServiceGetInitialUeConfigurationRequest {
         ue_id: ue_id.to_owned(),
         enrolment_code: code.to_owned(),
+        request_id: String::new(),
     }
 }
 
@@ -58,6 +61,30 @@ async fn enrolment_code_is_good_once(system: System) {
     let refused = refusal(client.get_initial_ue_configuration(bootstrap(UE, &code)).await);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "UE_ENROLMENT_REFUSED"));
     assert_eq!(states(&system).await, [(UE.to_owned(), proto::UeEnrolmentState::Used)]);
+}
+
+async fn request_that_used_a_code_is_answered_again_after_its_answer_was_lost(system: System) {
+    write_configuration(&system).await;
+    let code = enrol(&system, UE).await;
+    let mut client = system.bootstrap();
+    let request = |code: &str, id: u128| proto::BootstrapServiceGetInitialUeConfigurationRequest {
+        request_id: Uuid::from_u128(id).to_string(),
+        ..bootstrap(UE, code)
+    };
+    for _ in 0..2 {
+        let answer = client.get_initial_ue_configuration(request(&code, 1)).await.unwrap().into_inner();
+        assert_eq!(answer.initial_ue_configuration, Some(initial_ue_configuration(&system.own)));
+    }
+    for another in [request(&code, 2), bootstrap(UE, &code), request("WRONG", 1)] {
+        assert_eq!(reason(client.get_initial_ue_configuration(another).await), "UE_ENROLMENT_REFUSED");
+    }
+    let fresh = enrol(&system, UE).await;
+    let refused = client.get_initial_ue_configuration(request(&code, 1)).await;
+    assert_eq!(reason(refused), "UE_ENROLMENT_REFUSED", "a new code voids the old one, repeated or not");
+    client
+        .get_initial_ue_configuration(request(&fresh, 1))
+        .await
+        .expect("a new code, whatever the id was used for");
 }
 
 async fn whatever_is_wrong_with_a_code_is_told_the_same(system: System) {
@@ -103,6 +130,10 @@ async fn enrolment_is_checked_listed_and_removed(system: System) {
     let delete = || proto::DeleteUeEnrolmentRequest { ue_id: UE.to_owned() };
     client.delete_ue_enrolment(delete()).await.unwrap();
     assert_eq!(reason(client.delete_ue_enrolment(delete()).await), "UE_ENROLMENT_UNKNOWN");
-    let told = fields(system.bootstrap().get_initial_ue_configuration(bootstrap("", "")).await);
-    assert_eq!(told, ["ue_id", "enrolment_code"]);
+    let malformed = proto::BootstrapServiceGetInitialUeConfigurationRequest {
+        request_id: "7".to_owned(),
+        ..bootstrap("", "")
+    };
+    let told = fields(system.bootstrap().get_initial_ue_configuration(malformed).await);
+    assert_eq!(told, ["ue_id", "enrolment_code", "request_id"]);
 }

@@ -21,8 +21,12 @@ impl BootstrapService for Servers {
         request: Request<BootstrapServiceGetInitialUeConfigurationRequest>,
     ) -> Result<Response<BootstrapServiceGetInitialUeConfigurationResponse>, Status> {
         let mut world = self.world();
-        let code = std::mem::take(&mut world.enrolment_code);
-        if code.is_empty() || request.get_ref().enrolment_code != code {
+        let request = request.into_inner();
+        world.enrolment_requests.push(request.request_id);
+        let is_right = !world.enrolment_code.is_empty() && request.enrolment_code == world.enrolment_code;
+        if is_right {
+            world.enrolment_code.clear();
+        } else {
             return Err(status(&Refused { code: Code::Unauthenticated, reason: "UE_ENROLMENT_REFUSED" }));
         }
         let initial_ue_configuration = world.configuration.clone();

@@ -73,8 +73,9 @@ pub(super) fn answers(step: Step) -> Vec<Answer> {
         McService as McServiceServer,
     };
     match step {
-        // An enrolment code is good for once: an operator issues another one.
-        Step::Bootstrap => Vec::new(),
+        Step::Bootstrap => {
+            vec![EntityToUe(Alpha, ConfigurationManagement, "/GetInitialUeConfiguration")]
+        }
         Step::AuthenticateUser => vec![EntityToUe(Alpha, IdentityManagement, "/token")],
         Step::Configure => vec![EntityToUe(Alpha, ConfigurationManagement, "/GetUserProfiles")],
         // The same SIP core does the same at the partner.

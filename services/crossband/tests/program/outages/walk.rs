@@ -9,7 +9,7 @@ use mcx_proto::mcservice::v1::{CommunicationKind, DecisionRule};
 use mcx_types::{Entity, McService};
 use mcx_ue::servers::Called;
 use mcx_ue::state::{Evidence, PartnerOrder, Step, UeState};
-use mcx_ue::ue::{McServiceUe, MigrationError, StepEvent, StepFailed, StepOutcome};
+use mcx_ue::ue::{BootstrapSource, McServiceUe, MigrationError, StepEvent, StepFailed, StepOutcome};
 
 use super::lost_answers::{Answer, answers};
 use super::needs::{Away, Need, asked, needs};
@@ -22,6 +22,8 @@ pub(super) struct Walk<'a> {
     pub(super) world: &'a Federated,
     pub(super) ue: McServiceUe,
     script: Arc<Mutex<Script>>,
+    /// What alice's UE is bootstrapped with, once it was issued.
+    enrolment: Option<BootstrapSource>,
 }
 
 /// What happens when.
@@ -92,7 +94,7 @@ impl<'a> Walk<'a> {
         }));
         let heard = Arc::clone(&script);
         ue.observe(Arc::new(move |event| heard.lock().unwrap().hear(event)));
-        Self { world, ue, script }
+        Self { world, ue, script, enrolment: None }
     }
 
     fn script(&self) -> std::sync::MutexGuard<'_, Script> {
@@ -150,9 +152,11 @@ impl<'a> Walk<'a> {
     /// Everything that is missing up to service at the partner, with a bootstrap and a log-in before it where they are missing.
     pub(super) async fn migrate(&mut self) -> Result<(), StepFailed> {
         if self.ue.state() == UeState::FactoryNew {
-            let primary = &self.world.scenario.primary;
-            let enrolment = terminal::enrol(primary, &terminal::ue_id("alice")).await.unwrap();
-            of_step(self.ue.bootstrap(enrolment).await)?;
+            if self.enrolment.is_none() {
+                let primary = &self.world.scenario.primary;
+                self.enrolment = Some(terminal::enrol(primary, &terminal::ue_id("alice")).await.unwrap());
+            }
+            of_step(self.ue.bootstrap(self.enrolment.clone().unwrap()).await)?;
         }
         if self.ue.state() == UeState::Bootstrapped {
             of_step(self.ue.authenticate(terminal::credentials("alice").unwrap()).await)?;
