@@ -12,6 +12,7 @@
 //! [`SignallingUserAgent`] is its signalling user agent (TS 23.280 7.4.3.1) with a software ISIM: it registers at a SIP core
 //! over UDP, TCP or TLS, answers AKA challenges and heals a stale sequence number.
 
+mod connecting;
 pub mod documents;
 pub mod identity;
 pub mod selection;

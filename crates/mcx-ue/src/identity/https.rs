@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
-use mcx_federation::CONNECT_AGAIN_AFTER;
 use mcx_runtime::telemetry::inject_trace_context;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, RequestBuilder};
 use tracing::{Instrument, Span};
 use zeroize::Zeroizing;
 
 use super::IdentityError;
+use crate::connecting::connected;
 
 /// No page or token answer is larger.
 const BODY_LIMIT: usize = 1 << 20;
@@ -87,7 +87,9 @@ impl HttpsClient {
             // A query holds the code or the MC ID.
             source: source.without_url(),
         };
-        let mut response = connect_and_send(request).await.map_err(away)?;
+        // Where no connection could be opened nothing was sent.
+        let attempt = || request.try_clone().expect("a body that is no stream").send();
+        let mut response = connected(attempt, reqwest::Error::is_connect).await.map_err(away)?;
         let (status, headers) = (response.status(), response.headers().clone());
         Span::current().record("http.response.status_code", status.as_u16());
         let mut body = Zeroizing::new(Vec::new());
@@ -107,18 +109,6 @@ impl HttpsClient {
         }
         Ok(Answer { status, headers, body })
     }
-}
-
-/// Sends, and tries again for a moment where no connection could be opened: nothing was sent, and a server that is replaced comes back.
-async fn connect_and_send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
-    for pause in CONNECT_AGAIN_AFTER {
-        let Some(attempt) = request.try_clone() else { break };
-        match attempt.send().await {
-            Err(error) if error.is_connect() => tokio::time::sleep(*pause).await,
-            ended => return ended,
-        }
-    }
-    request.send().await
 }
 
 impl Answer {

@@ -2,9 +2,9 @@
 
 use super::error::SignallingError;
 use super::settings::SignallingTransport;
+use crate::connecting::connected;
 use bytes::Bytes;
 use futures::StreamExt;
-use mcx_federation::CONNECT_AGAIN_AFTER;
 use mcx_sip::{Frame, FrameError, Message, MessageLimits, Response, StreamFraming, TIMER_T1, TIMER_T2};
 use rustls_pki_types::ServerName;
 use std::io;
@@ -37,17 +37,9 @@ enum Kind {
     },
 }
 
-/// Connects, and tries again for a moment where it is refused: a SIP core that is replaced comes back.
 async fn connect(registrar: SocketAddr) -> io::Result<TcpStream> {
-    for pause in CONNECT_AGAIN_AFTER {
-        match TcpStream::connect(registrar).await {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                tokio::time::sleep(*pause).await;
-            }
-            ended => return ended,
-        }
-    }
-    TcpStream::connect(registrar).await
+    let was_refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    connected(|| TcpStream::connect(registrar), was_refused).await
 }
 
 impl Connection {
