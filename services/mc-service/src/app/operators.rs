@@ -15,6 +15,9 @@ use crate::store::locks::Lock;
 use crate::store::{Selection, authorizations, ended_migrations, served_by};
 use crate::wire;
 
+/// So many migrations end in one transaction: a commit for each is slow, and users wait for a long one.
+const ENDED_AT_ONCE: usize = 32;
+
 /// Which way users went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Direction {
@@ -143,19 +146,26 @@ impl App {
         migration_ids.sort_unstable();
         migration_ids.dedup();
         let mut ended = 0;
-        for migration_id in migration_ids {
-            ended += self.end_migration(migration_id, reason).await?;
+        for migration_ids in migration_ids.chunks(ENDED_AT_ONCE) {
+            ended += self.end_migrations_at_once(migration_ids, reason).await?;
         }
         Ok(ended)
     }
 
-    async fn end_migration(&self, migration_id: Uuid, reason: EndReason) -> Result<usize, Error> {
+    async fn end_migrations_at_once(
+        &self,
+        migration_ids: &[Uuid],
+        reason: EndReason,
+    ) -> Result<usize, Error> {
         let mut work = self.begin().await?;
-        // Whoever is about to begin this migration has done so before, or will see that it has ended.
-        work.lock(Lock::Migration(migration_id)).await?;
-        ended_migrations::insert(&mut work.transaction, migration_id, work.now).await?;
-        let visitors = authorizations::of_migration(&mut work.transaction, migration_id).await?;
-        let away = served_by::of_migration(&mut work.transaction, migration_id).await?;
+        let (mut visitors, mut away) = (Vec::new(), Vec::new());
+        for migration_id in migration_ids {
+            // Whoever is about to begin this migration has done so before, or will see that it has ended.
+            work.lock(Lock::Migration(*migration_id)).await?;
+            ended_migrations::insert(&mut work.transaction, *migration_id, work.now).await?;
+            visitors.extend(authorizations::of_migration(&mut work.transaction, *migration_id).await?);
+            away.extend(served_by::of_migration(&mut work.transaction, *migration_id).await?);
+        }
         let users = visitors.iter().map(|authorization| &authorization.client.user);
         lock_all(&mut work, users.chain(away.iter().map(|mark| &mark.client.user))).await?;
         let mut ended = 0;
