@@ -22,8 +22,8 @@ use mcx_types::{Clock, Entity, McSystemId, SystemClock};
 use crate::config::CrossbandConfig;
 use builder::Builder;
 
-/// How long a process may take to end, after which what is left is cut.
-const SHUTDOWN_BOUND: Duration = Duration::from_secs(30);
+/// How long a process may take to end beyond what its settings allow for, after which what is left is cut.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
 
 /// Where a running system is reached.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,8 @@ pub struct System {
     pub issuer: Option<String>,
     readiness: Vec<Readiness>,
     shutdown: Shutdown,
+    /// How long the shutdown may take.
+    shutdown_bound: Duration,
 }
 
 /// The schemas of the entities that keep something in the database.
@@ -203,7 +205,9 @@ impl System {
         };
         shutdown.spawn(server.serve(shutdown.token().clone()));
         shutdown.spawn(admin.serve(shutdown.token().clone()));
-        Ok(Self { id, addresses, issuer: https.map(|bound| bound.issuer), readiness, shutdown })
+        let shutdown_bound = config.server.announce_duration + config.server.drain_timeout + SHUTDOWN_MARGIN;
+        let issuer = https.map(|bound| bound.issuer);
+        Ok(Self { id, addresses, issuer, readiness, shutdown, shutdown_bound })
     }
 
     /// Completes when every entity can do its work.
@@ -216,12 +220,12 @@ impl System {
     /// Ends the system in good order; says whether everything ended by itself within the bound.
     pub async fn stop(&self) -> bool {
         self.shutdown.begin();
-        self.shutdown.wait(SHUTDOWN_BOUND).await
+        self.shutdown.wait(self.shutdown_bound).await
     }
 
     /// Completes when the process is asked to end and everything has ended.
     pub async fn run_until_shutdown(self) -> bool {
         self.shutdown.token().cancelled().await;
-        self.shutdown.wait(SHUTDOWN_BOUND).await
+        self.shutdown.wait(self.shutdown_bound).await
     }
 }

@@ -127,9 +127,22 @@ pub(super) async fn allotted(scenario: &Scenario) -> Result<Vec<(String, SipIden
 /// How often is looked whether the primary knows already how the partner is reached.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long is looked at most.
+const LOOK_FOR: Duration = Duration::from_secs(60);
+
 /// Waits until the primary knows for every user how the partner is reached now. After a start at other addresses the partner tells it by
 /// itself, at an interval; there is no event to wait for.
+///
+/// # Errors
+/// Where a system does not answer, or the primary does not know it in time.
 pub(super) async fn wait_for_current_access_information(scenario: &Scenario) -> Result<()> {
+    let known = tokio::time::timeout(LOOK_FOR, until_access_information_is_current(scenario)).await;
+    known.with_context(|| {
+        format!("{PRIMARY} does not know within {} s how {PARTNER} is reached", LOOK_FOR.as_secs())
+    })?
+}
+
+async fn until_access_information_is_current(scenario: &Scenario) -> Result<()> {
     let catalogue = Catalogue::load()?;
     let (entity, method) = catalogue.method("InitialUeConfigurationService/GetInitialUeConfiguration")?;
     let partner = scenario.partner.operator_client()?.unary(entity, method, &json!({})).await?;
