@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mcx_types::{Clock, McSystemId, SpiffeId};
 use tonic::transport::{Channel, Endpoint};
@@ -161,16 +161,40 @@ impl PeerChannel {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let permit = self.breaker.admit()?;
-        let Ok(answer) = tokio::time::timeout(deadline, call(self.channel.clone())).await else {
+        let permit = self.breaker.admit().inspect_err(|_| self.count("breaker_open"))?;
+        let begun = Instant::now();
+        let answer = tokio::time::timeout(deadline, call(self.channel.clone())).await;
+        self.measure(begun.elapsed());
+        let Ok(answer) = answer else {
             permit.failed();
+            self.count("timed_out");
             return Err(PeerCallError::TimedOut);
         };
         match &answer {
-            Err(status) if counts_against_peer(status) => permit.failed(),
-            _ => permit.succeeded(),
+            Err(status) if counts_against_peer(status) => {
+                permit.failed();
+                self.count("unreachable");
+            }
+            answered => {
+                permit.succeeded();
+                self.count(if answered.is_ok() { "ok" } else { "refused" });
+            }
         }
         Ok(answer?)
+    }
+
+    fn count(&self, outcome: &'static str) {
+        metrics::counter!("mcx_partner_calls_total", "partner" => self.partner(), "outcome" => outcome)
+            .increment(1);
+    }
+
+    fn measure(&self, duration: Duration) {
+        metrics::histogram!("mcx_partner_call_duration_seconds", "partner" => self.partner())
+            .record(duration);
+    }
+
+    fn partner(&self) -> String {
+        self.expected.mc_system_id().to_string()
     }
 }
 

@@ -138,7 +138,7 @@ where
     );
     let handlers = Around::new(metrics::Metrics::new(&system, listener, Arc::clone(&methods)), handlers);
     let handlers = Around::new(trace::Trace { system: Arc::clone(&system), listener, methods }, handlers);
-    BoxCloneSyncService::new(Around::new(panic::CatchPanic { system, listener }, handlers))
+    BoxCloneSyncService::new(Around::new(panic::CatchPanic::new(system, listener), handlers))
 }
 
 /// The answer of a layer that does not let a call through.

@@ -67,7 +67,9 @@ impl Readiness {
             let closed = LatchState { weight, down: Some("not up yet".to_owned()) };
             state.latches.entry(name).or_insert(closed);
         });
-        Latch { name, state: self.state.clone() }
+        let latch = Latch { service: Arc::clone(&self.name), name, weight, state: self.state.clone() };
+        latch.measure(false);
+        latch
     }
 
     /// The present standing.
@@ -112,7 +114,9 @@ impl Readiness {
 /// One condition of being ready, held by whoever watches the dependency behind it.
 #[derive(Debug, Clone)]
 pub struct Latch {
+    service: Arc<str>,
     name: &'static str,
+    weight: Weight,
     state: watch::Sender<ReadinessState>,
 }
 
@@ -133,12 +137,27 @@ impl Latch {
     }
 
     fn set(&self, down: Option<String>) -> bool {
+        self.measure(down.is_none());
         self.state.send_if_modified(|state| {
             let latch = state.latches.get_mut(self.name).expect("a latch is added before it is held");
             let is_changed = latch.down != down;
             latch.down = down;
             is_changed
         })
+    }
+
+    fn measure(&self, is_up: bool) {
+        let weight = match self.weight {
+            Weight::Required => "required",
+            Weight::Degrading => "degrading",
+        };
+        metrics::gauge!(
+            "mcx_readiness_latch_up",
+            "service" => self.service.to_string(),
+            "latch" => self.name,
+            "weight" => weight
+        )
+        .set(if is_up { 1.0 } else { 0.0 });
     }
 }
 

@@ -142,6 +142,11 @@ impl Database {
     /// # Errors
     /// [`StoreError::Unavailable`] when there is none in time.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        self.statement("SELECT 1").execute().await.map(drop)
+    }
+
+    /// Tells the metrics how many connections there are. To be called at intervals.
+    pub(crate) fn measure_pool(&self) {
         let (open, idle) = match &self.pools {
             Pools::Postgres(pool) => (pool.size(), pool.num_idle()),
             Pools::Sqlite(pools) => pools.size(),
@@ -149,7 +154,6 @@ impl Database {
         let labels = [("engine", self.limits.engine.name()), ("schema", self.limits.schema)];
         gauge!("mcx_store_pool_open_connections", &labels).set(open);
         gauge!("mcx_store_pool_idle_connections", &labels).set(idle as f64);
-        self.statement("SELECT 1").execute().await.map(drop)
     }
 
     /// Closes every connection after the work under way; later calls answer [`StoreError::Unavailable`].

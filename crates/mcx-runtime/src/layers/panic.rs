@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http_body::{Frame, SizeHint};
 use mcx_federation::Listener;
+use metrics::Counter;
 use tonic::Status;
 use tonic::body::Body;
 use uuid::Uuid;
@@ -20,8 +21,22 @@ use crate::error::panic_status;
 
 #[derive(Clone)]
 pub(crate) struct CatchPanic {
-    pub(crate) system: Arc<str>,
-    pub(crate) listener: Listener,
+    system: Arc<str>,
+    listener: Listener,
+}
+
+impl CatchPanic {
+    pub(crate) fn new(system: Arc<str>, listener: Listener) -> Self {
+        let layer = Self { system, listener };
+        // There from the start: of a counter that appears with its first panic, Prometheus sees no increase.
+        layer.panics().increment(0);
+        layer
+    }
+
+    fn panics(&self) -> Counter {
+        let (system, listener) = (self.system.to_string(), self.listener.as_str());
+        metrics::counter!("mcx_grpc_panics_total", "system" => system, "listener" => listener)
+    }
 }
 
 impl Middleware for CatchPanic {
@@ -62,8 +77,7 @@ impl Catcher {
         tracing::error!(
             %error_id, %system, %listener, method = self.method, panic = message, "handler panicked"
         );
-        metrics::counter!("mcx_grpc_panics_total", "system" => system.to_string(), "listener" => listener.as_str())
-            .increment(1);
+        self.layer.panics().increment(1);
         panic_status(error_id)
     }
 }

@@ -76,6 +76,28 @@ async fn calls_are_counted_by_method_and_code() {
 }
 
 #[tokio::test]
+async fn what_alerts_wait_for_is_measured_before_it_happens() {
+    let system = System::new();
+    let server = system.serve(TestService::echo(), ServerConfig::default()).await;
+    let readiness = Readiness::new("group-management");
+    let database = readiness.latch("database", Weight::Required);
+    let cache = readiness.latch("cache", Weight::Degrading);
+    let admin = Admin::bind(([127, 0, 0, 1], 0).into(), vec![server.readiness.clone()]).await.unwrap();
+    let address = admin.address();
+    tokio::spawn(admin.serve(CancellationToken::new()));
+    database.up();
+    cache.down("redis is away");
+    let (_, metrics) = http(address, "GET", "/metrics", "").await;
+    for line in [
+        r#"mcx_grpc_panics_total{system="alpha.example",listener="internal"} 0"#,
+        r#"mcx_readiness_latch_up{service="group-management",latch="database",weight="required"} 1"#,
+        r#"mcx_readiness_latch_up{service="group-management",latch="cache",weight="degrading"} 0"#,
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test]
 async fn the_log_level_is_shown_and_changed() {
     let provider = SdkTracerProvider::builder().build();
     let (_dispatch, telemetry) =

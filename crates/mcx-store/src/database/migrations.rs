@@ -123,6 +123,7 @@ impl Database {
     /// # Errors
     /// [`StoreError::SchemaBehind`] until somebody has migrated, [`StoreError::Unavailable`].
     pub async fn require_schema(&self) -> Result<(), StoreError> {
+        self.measure_pool();
         match self.schema_state().await? {
             SchemaState::Behind { expected, found } => Err(StoreError::SchemaBehind { expected, found }),
             SchemaState::Current | SchemaState::Ahead { .. } => Ok(()),

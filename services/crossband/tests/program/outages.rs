@@ -42,6 +42,21 @@ async fn entity_that_is_away_fails_its_step_by_name_and_the_ue_goes_on_from_ther
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_tell_how_partners_answer_and_whether_dependencies_do() {
+    let world = Federated::start(Access::Direct).await;
+    Walk::begin(&world, PartnerOrder::default()).migrate().await.unwrap();
+    let metrics = world.bravo.metrics(Entity::MigrationManagement).await;
+    for line in [
+        r#"mcx_partner_calls_total{partner="alpha.example",outcome="ok"} "#,
+        r#"mcx_partner_call_duration_seconds_count{partner="alpha.example"} "#,
+        r#"mcx_readiness_latch_up{service="migration-management",latch="database",weight="required"} 1"#,
+        r#"mcx_store_pool_open_connections{engine="sqlite",schema="migration_management"} "#,
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_that_were_away_while_a_user_was_authorized_are_affiliated_to_before_she_is_served() {
     let world = Federated::start(Access::Direct).await;
     // Where the crew's group is asked for: here, at its home, and by its home.

@@ -11,6 +11,7 @@ use ezk_sip_types::Name;
 use mcx_sip::{
     AddressError, MandatoryHeaders, Message, MessageLimits, ParseError, Request, ResponseBuilder, SipAddress,
 };
+use metrics::Counter;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -75,12 +76,18 @@ pub struct Deciding {
     _permit: RequestPermit,
 }
 
+fn panics() -> Counter {
+    metrics::counter!("mcx_sip_core_panics_total")
+}
+
 impl SipEdge {
     /// An edge in front of a registrar.
     #[must_use]
     pub fn new(settings: SipEdgeSettings, registrar: Registrar) -> Arc<Self> {
         let transactions = Arc::new(ServerTransactions::new(settings.edge_limits.completed_transactions));
         let guard = Arc::new(Guard::new(settings.edge_limits));
+        // There from the start: of a counter that appears with its first panic, Prometheus sees no increase.
+        panics().increment(0);
         Arc::new(Self { settings, registrar, transactions, guard })
     }
 
@@ -109,7 +116,7 @@ impl SipEdge {
         // everybody else the listener. Nothing is left half done: a transaction ends with its owner.
         let received = panic::catch_unwind(AssertUnwindSafe(|| self.take_in(bytes, source)));
         received.unwrap_or_else(|_| {
-            metrics::counter!("mcx_sip_core_panics_total").increment(1);
+            panics().increment(1);
             Reception::Silence
         })
     }
