@@ -193,8 +193,10 @@ fn for_one_source(config: &mut CrossbandConfig) {
     limits.connections_per_source = limits.connections;
     config.identity_management.access_token_lifetime = Duration::from_hours(1);
     config.identity_management.passwords.hash_queue_timeout = Duration::from_secs(60);
-    config.configuration_management.limits.bootstraps_per_minute = u32::MAX;
-    config.configuration_management.limits.profile_requests_per_partner_per_minute = u32::MAX;
+    let limits = &mut config.configuration_management.limits;
+    limits.bootstraps_per_minute = u32::MAX;
+    limits.bootstraps_per_source_per_minute = u32::MAX;
+    limits.profile_requests_per_partner_per_minute = u32::MAX;
     config.migration_management.default_limits.requests_per_minute = u32::MAX;
     // The first UEs at once have every entity open all of its connections, which takes longer than usual on a busy machine.
     config.database.acquire_timeout = Duration::from_secs(10);

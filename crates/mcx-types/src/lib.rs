@@ -11,11 +11,13 @@
 //! | [`McService`], [`McServiceId`], [`ProfileIndex`] | who uses an MC service, with which user profile | TS 23.280 8.1.2, 10.1.4.1 |
 //! | [`McServiceGroupId`], [`FunctionalAlias`] | whom one calls beside a user | TS 23.280 8.1.3, 8.1.5 |
 //! | [`SpiffeId`], [`Principal`], [`Entity`] | who calls, as the channel proves it | SPIFFE ID specification |
+//! | [`SourceNetwork`] | from where, as far as limits are concerned | |
 //! | [`Timestamp`], [`Clock`] | when, injected so that tests own the time | |
 //! | [`Violations`] | everything wrong with one request, at once | |
 
 mod identity;
 mod principal;
+mod source;
 mod time;
 mod violations;
 pub mod wire;
@@ -25,5 +27,6 @@ pub use identity::{
     ProfileIndex, Realm, SipIdentities, Subject,
 };
 pub use principal::{Entity, Principal, SpiffeId, SpiffeIdError};
+pub use source::SourceNetwork;
 pub use time::{Clock, ManualClock, SystemClock, Timestamp, Validity};
 pub use violations::{Violation, Violations};

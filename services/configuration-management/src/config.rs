@@ -47,7 +47,9 @@ pub struct ConfigurationManagementConfig {
 pub struct Limits {
     /// Attempts to fetch the initial UE configuration of all UEs together, per minute.
     pub bootstraps_per_minute: u32,
-    /// Attempts of one UE, per minute.
+    /// Attempts from one source, an IPv4 address or an IPv6 /64, per minute.
+    pub bootstraps_per_source_per_minute: u32,
+    /// Attempts from one source in the name of one UE, per minute.
     pub bootstraps_per_ue_per_minute: u32,
     /// Requests of one partner for user profiles, per minute.
     pub profile_requests_per_partner_per_minute: u32,
@@ -72,6 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bootstraps_per_minute: 600,
+            bootstraps_per_source_per_minute: 120,
             bootstraps_per_ue_per_minute: 10,
             profile_requests_per_partner_per_minute: 6_000,
         }
@@ -98,6 +101,7 @@ impl mcx_runtime::config::Settings for ConfigurationManagementConfig {
         }
         for (key, number) in [
             ("limits.bootstraps_per_minute", self.limits.bootstraps_per_minute),
+            ("limits.bootstraps_per_source_per_minute", self.limits.bootstraps_per_source_per_minute),
             ("limits.bootstraps_per_ue_per_minute", self.limits.bootstraps_per_ue_per_minute),
             (
                 "limits.profile_requests_per_partner_per_minute",

@@ -47,7 +47,9 @@ impl std::fmt::Display for Hop {
 pub enum Limit {
     /// Attempts to fetch the initial UE configuration, of all UEs together.
     BootstrapsPerMinute,
-    /// Attempts of one UE.
+    /// Attempts from one source.
+    BootstrapsPerSourcePerMinute,
+    /// Attempts from one source in the name of one UE.
     BootstrapsPerUePerMinute,
     /// Requests of one partner for user profiles.
     ProfileRequestsPerPartnerPerMinute,
@@ -58,6 +60,7 @@ impl Limit {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BootstrapsPerMinute => "bootstraps_per_minute",
+            Self::BootstrapsPerSourcePerMinute => "bootstraps_per_source_per_minute",
             Self::BootstrapsPerUePerMinute => "bootstraps_per_ue_per_minute",
             Self::ProfileRequestsPerPartnerPerMinute => "profile_requests_per_partner_per_minute",
         }

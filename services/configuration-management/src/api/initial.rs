@@ -3,7 +3,8 @@
 use mcx_proto::configuration::v1 as proto;
 use mcx_proto::configuration::v1::bootstrap_service_server::BootstrapService;
 use mcx_proto::configuration::v1::initial_ue_configuration_service_server::InitialUeConfigurationService;
-use mcx_types::{Timestamp, Violations};
+use mcx_runtime::CallContext;
+use mcx_types::{SourceNetwork, Timestamp, Violations};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
@@ -143,7 +144,6 @@ fn encode(enrolment: &Enrolment, now: Timestamp) -> proto::UeEnrolment {
         EnrolmentState::Issued => proto::UeEnrolmentState::Issued,
         EnrolmentState::Used => proto::UeEnrolmentState::Used,
         EnrolmentState::Expired => proto::UeEnrolmentState::Expired,
-        EnrolmentState::Locked => proto::UeEnrolmentState::Locked,
     };
     proto::UeEnrolment {
         ue_id: enrolment.ue_id.clone(),
@@ -151,6 +151,7 @@ fn encode(enrolment: &Enrolment, now: Timestamp) -> proto::UeEnrolment {
         create_time: wire::time(enrolment.created_at),
         expire_time: wire::time(enrolment.expires_at),
         use_time: enrolment.used_at.and_then(wire::time),
+        failure_count: u32::try_from(enrolment.failures).unwrap_or(u32::MAX),
     }
 }
 
@@ -160,6 +161,7 @@ impl BootstrapService for BootstrapApi {
         &self,
         request: Request<proto::BootstrapServiceGetInitialUeConfigurationRequest>,
     ) -> Result<Response<proto::BootstrapServiceGetInitialUeConfigurationResponse>, Status> {
+        let source = SourceNetwork::of(CallContext::of(&request)?.remote_address.ip());
         let request = request.into_inner();
         let sent = Zeroizing::new(request.enrolment_code);
         let mut violations = Violations::new();
@@ -173,7 +175,7 @@ impl BootstrapService for BootstrapApi {
         };
         let (ue_id, request_id) = violations.finish(ue_id.zip(request_id)).map_err(refuse)?;
         let code = EnrolmentCode::from_sent(&sent);
-        let configuration = self.0.bootstrap(&ue_id, &code, request_id).await.map_err(refuse)?;
+        let configuration = self.0.bootstrap(source, &ue_id, &code, request_id).await.map_err(refuse)?;
         Ok(Response::new(proto::BootstrapServiceGetInitialUeConfigurationResponse {
             initial_ue_configuration: Some(configuration),
         }))

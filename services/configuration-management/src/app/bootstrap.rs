@@ -1,7 +1,7 @@
 //! The bootstrap procedure of TS 23.280 10.1.1.1: UEs fetch the initial UE configuration with one-time codes.
 
 use mcx_proto::types::v1::InitialUeConfiguration;
-use mcx_types::{Timestamp, Violations};
+use mcx_types::{SourceNetwork, Timestamp, Violations};
 use rand::Rng;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -56,11 +56,12 @@ impl App {
     /// What a UE gets for its code, once, and again only for the request that used it. Whoever has no good code is told the same, whatever is wrong with it.
     pub(crate) async fn bootstrap(
         &self,
+        source: SourceNetwork,
         ue_id: &str,
         code: &EnrolmentCode,
         request_id: Option<Uuid>,
     ) -> Result<InitialUeConfiguration, Error> {
-        self.limiter.count_bootstrap(ue_id).await?;
+        self.limiter.count_bootstrap(source, ue_id).await?;
         let outcome = self.redeem(ue_id, code, request_id).await;
         let result = if outcome.is_ok() { "ok" } else { "refused" };
         metrics::counter!("mcx_configuration_management_bootstraps_total", "result" => result).increment(1);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcx_store::SharedCache;
-use mcx_types::McSystemId;
+use mcx_types::{McSystemId, SourceNetwork};
 
 use crate::config::Limits;
 use crate::error::{Error, Limit};
@@ -26,12 +26,18 @@ impl RateLimiter {
         Self { shared, own, limits }
     }
 
-    /// Counts an attempt of a UE to fetch its initial configuration.
-    pub(crate) async fn count_bootstrap(&self, ue_id: &str) -> Result<(), Error> {
-        let (per_ue, all) = (self.limits.bootstraps_per_ue_per_minute, self.limits.bootstraps_per_minute);
-        // First all together: whoever invents UEs does not fill the cache with them.
-        self.count("bootstrap", all, Limit::BootstrapsPerMinute).await?;
-        self.count(&format!("bootstrap:{ue_id}"), per_ue, Limit::BootstrapsPerUePerMinute).await
+    /// Counts an attempt from this source to fetch the initial configuration of a UE.
+    ///
+    /// Whoever uses the names of others has his own attempts shed, not theirs; and as his are shed first, he neither uses up what all have
+    /// together nor fills the cache with UEs that he invents.
+    pub(crate) async fn count_bootstrap(&self, source: SourceNetwork, ue_id: &str) -> Result<(), Error> {
+        let Limits {
+            bootstraps_per_source_per_minute: per_source, bootstraps_per_ue_per_minute: per_ue, ..
+        } = self.limits;
+        self.count(&format!("bootstrap:{source}"), per_source, Limit::BootstrapsPerSourcePerMinute).await?;
+        let of_ue = format!("bootstrap:{source}:{ue_id}");
+        self.count(&of_ue, per_ue, Limit::BootstrapsPerUePerMinute).await?;
+        self.count("bootstrap", self.limits.bootstraps_per_minute, Limit::BootstrapsPerMinute).await
     }
 
     /// Counts a request of a partner for user profiles.
@@ -54,5 +60,48 @@ impl RateLimiter {
             return Err(Error::RateLimited(limit));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcx_store::CacheConfig;
+
+    use super::*;
+
+    fn in_memory() -> SharedCache {
+        SharedCache::open(&CacheConfig::from_url("memory:"), "alpha.example").unwrap()
+    }
+
+    #[tokio::test]
+    async fn attempts_are_shed_by_source_and_take_nothing_from_other_sources() {
+        let limits = Limits {
+            bootstraps_per_minute: 4,
+            bootstraps_per_source_per_minute: 4,
+            bootstraps_per_ue_per_minute: 2,
+            ..Limits::default()
+        };
+        let limiter = RateLimiter::new(in_memory(), in_memory(), limits);
+        let attempt = async |source: [u8; 4], ue_id: &str| match limiter
+            .count_bootstrap(SourceNetwork::of(source.into()), ue_id)
+            .await
+        {
+            Ok(()) => "counted",
+            Err(Error::RateLimited(limit)) => limit.as_str(),
+            Err(error) => panic!("{error}"),
+        };
+        let (neighbour, owner) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        let mut told = Vec::new();
+        for ue_id in ["engine-7", "engine-7", "engine-7", "engine-8", "engine-9"] {
+            told.push(attempt(neighbour, ue_id).await);
+        }
+        let (of_ue, of_source) = ("bootstraps_per_ue_per_minute", "bootstraps_per_source_per_minute");
+        assert_eq!(told, ["counted", "counted", of_ue, "counted", of_source]);
+        assert_eq!(
+            attempt(owner, "engine-7").await,
+            "counted",
+            "that others use her name costs the owner nothing"
+        );
+        assert_eq!(attempt(owner, "engine-7").await, "bootstraps_per_minute");
     }
 }

@@ -9,9 +9,6 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// How many wrong codes lock an enrolment. A code holds 130 random bits, so this only tells operators that somebody tries.
-pub const FAILURE_LIMIT: i64 = 20;
-
 /// For how long the request that used a code is answered again: its answer may have been lost on the way.
 const REPEATABLE_FOR: Duration = Duration::from_secs(3_600);
 
@@ -97,7 +94,7 @@ pub struct Enrolment {
     pub used_at: Option<Timestamp>,
     /// The request with which it was used, where that had an id.
     pub used_by: Option<Uuid>,
-    /// How many wrong codes were sent.
+    /// How many wrong codes were sent. They lock nothing: a code holds 130 random bits, and whoever knows a UE could lock it out.
     pub failures: i64,
 }
 
@@ -110,8 +107,6 @@ pub enum EnrolmentState {
     Used,
     /// It was not used in time.
     Expired,
-    /// Too many wrong codes were sent.
-    Locked,
 }
 
 impl Enrolment {
@@ -119,8 +114,6 @@ impl Enrolment {
     pub fn state(&self, now: Timestamp) -> EnrolmentState {
         if self.used_at.is_some() {
             EnrolmentState::Used
-        } else if self.failures >= FAILURE_LIMIT {
-            EnrolmentState::Locked
         } else if self.expires_at <= now {
             EnrolmentState::Expired
         } else {
@@ -162,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_follows_use_failures_and_time() {
+    fn the_state_follows_use_and_time() {
         let (issued, expiry) = (Timestamp::from_micros(10), Timestamp::from_micros(20));
         let fresh = Enrolment {
             ue_id: "urn:uuid:0".to_owned(),
@@ -175,9 +168,7 @@ mod tests {
         };
         assert_eq!(fresh.state(Timestamp::from_micros(19)), EnrolmentState::Issued);
         assert_eq!(fresh.state(expiry), EnrolmentState::Expired);
-        let locked = Enrolment { failures: FAILURE_LIMIT, ..fresh.clone() };
-        assert_eq!(locked.state(issued), EnrolmentState::Locked);
-        assert_eq!(Enrolment { used_at: Some(issued), ..locked }.state(expiry), EnrolmentState::Used);
+        assert_eq!(Enrolment { used_at: Some(issued), ..fresh }.state(expiry), EnrolmentState::Used);
     }
 
     #[test]

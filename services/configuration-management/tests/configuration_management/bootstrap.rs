@@ -98,6 +98,12 @@ async fn whatever_is_wrong_with_a_code_is_told_the_same(system: System) {
         told.push((refused.code(), refused.message().to_owned(), refused.details().to_vec()));
     }
     assert!(told.iter().all(|refused| *refused == told[0]), "{told:?}");
+    let listed = system.initial().list_ue_enrolments(proto::ListUeEnrolmentsRequest::default()).await;
+    assert_eq!(
+        listed.unwrap().into_inner().ue_enrolments[0].failure_count,
+        2,
+        "operators see that somebody tries"
+    );
     client.get_initial_ue_configuration(bootstrap(UE, &code)).await.unwrap();
 }
 
