@@ -6,10 +6,11 @@ mod scope;
 mod tests;
 mod trust;
 mod verified;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
@@ -19,6 +20,8 @@ pub use claims::{ACCESS_TOKEN_TYPE, AccessTokenClaims, PrimaryClaim};
 pub use scope::{Scope, UnknownScope};
 pub use trust::{RevokedTokens, TokenKey, TokenKeyError, TokenTrust};
 use verified::{VerifiedToken, VerifiedTokens};
+pub use watched::TokenWatch;
+use watched::WatchedTokens;
 
 /// How far the clocks of the issuer and of ours may be apart, in seconds.
 const CLOCK_SKEW_SECONDS: i64 = 30;
@@ -101,6 +104,13 @@ struct Trusted {
     revoked: RwLock<RevokedTokens>,
 }
 
+impl Trusted {
+    fn revoked(&self) -> RwLockReadGuard<'_, RevokedTokens> {
+        // Whole after every addition, so that a panic elsewhere has not broken it.
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Tells from an access token who calls. Clones share one state.
 #[derive(Clone)]
 pub struct AccessTokenVerifier {
@@ -108,6 +118,7 @@ pub struct AccessTokenVerifier {
     clock: Arc<dyn Clock>,
     trusted: Arc<ArcSwapOption<Trusted>>,
     verified: VerifiedTokens,
+    watched: WatchedTokens,
 }
 
 impl fmt::Debug for AccessTokenVerifier {
@@ -123,7 +134,13 @@ impl fmt::Debug for AccessTokenVerifier {
 impl AccessTokenVerifier {
     /// A verifier of tokens for `own_system` that believes nobody yet.
     pub fn new(own_system: McSystemId, clock: Arc<dyn Clock>) -> Self {
-        Self { own_system, clock, trusted: Arc::default(), verified: VerifiedTokens::new() }
+        Self {
+            own_system,
+            clock,
+            trusted: Arc::default(),
+            verified: VerifiedTokens::new(),
+            watched: WatchedTokens::default(),
+        }
     }
 
     /// The MC system that the tokens must be for.
@@ -135,15 +152,28 @@ impl AccessTokenVerifier {
     pub fn replace_trust(&self, trust: TokenTrust) {
         let TokenTrust { issuer, keys, revoked } = trust;
         let keys = keys.into_iter().map(|key| (key.kid().to_owned(), key)).collect();
-        self.trusted.store(Some(Arc::new(Trusted { issuer, keys, revoked: RwLock::new(revoked) })));
+        let trusted = Arc::new(Trusted { issuer, keys, revoked: RwLock::new(revoked) });
+        self.trusted.store(Some(Arc::clone(&trusted)));
+        self.watched.tell_all(&trusted.revoked());
     }
 
     /// Adds to what no longer counts. To no avail before [`AccessTokenVerifier::replace_trust`]: then nobody is believed anyway. Not to be
     /// called while that runs: one of the two would be lost.
     pub fn revoke(&self, more: RevokedTokens) {
         if let Some(trusted) = self.trusted.load().as_ref() {
-            trusted.revoked.write().unwrap_or_else(PoisonError::into_inner).add(more);
+            trusted.revoked.write().unwrap_or_else(PoisonError::into_inner).add(more.clone());
+            self.watched.tell(&more);
         }
+    }
+
+    /// Watches the token of a user, who has been verified, for as long as something goes on by it.
+    pub fn watch(&self, user: &AuthenticatedUser) -> TokenWatch {
+        let watch = self.watched.watch(user);
+        // It may have been revoked after it was verified, and before it was watched.
+        if let Some(trusted) = self.trusted.load().as_ref() {
+            watch.tell(&trusted.revoked());
+        }
+        watch
     }
 
     /// Who the token speaks for.
@@ -188,12 +218,7 @@ impl AccessTokenVerifier {
         if claims.exp.saturating_add(CLOCK_SKEW_SECONDS) <= now {
             return Err(TokenRefusal::Expired { at: moment(claims.exp) });
         }
-        // Whole after every addition, so that a panic elsewhere has not broken it.
-        let revoked = trusted.revoked.read().unwrap_or_else(PoisonError::into_inner);
-        let revoked_before = revoked.subjects.get(&claims.sub);
-        let is_revoked = revoked.token_ids.contains(&claims.jti)
-            || revoked_before.is_some_and(|before| claims.iat <= seconds(*before));
-        if is_revoked {
+        if trusted.revoked().covers(&claims.jti, &claims.sub, moment(claims.iat)) {
             return Err(TokenRefusal::Revoked { token_id: claims.jti.clone() });
         }
         Ok(())

@@ -11,7 +11,8 @@ use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 
 use crate::context::X_REQUEST_ID;
-use crate::deadline::{DeadlineBody, GRPC_TIMEOUT, Side, grpc_timeout, grpc_timeout_value};
+use crate::deadline::{GRPC_TIMEOUT, grpc_timeout, grpc_timeout_value, until};
+use crate::ending::Side;
 use crate::error::status;
 use crate::outcome::{Outcome, follow};
 use crate::telemetry::inject_trace_context;
@@ -100,7 +101,7 @@ where
             async move {
                 let response = within(deadline, response).await?;
                 let response = match deadline {
-                    Some(deadline) => response.map(|body| DeadlineBody::wrap(body, deadline, Side::Client)),
+                    Some(deadline) => response.map(|body| until(deadline, body, Side::Client)),
                     None => response,
                 };
                 Ok(follow(response, outcome, span))

@@ -1,17 +1,13 @@
 //! Deadlines: the header `grpc-timeout` (gRPC over HTTP/2, "Timeout"), and bodies that end when the time is over.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use http_body::{Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
-use tonic::Status;
+use tokio::time::Instant;
 use tonic::body::Body;
 
 use crate::Refusal;
+use crate::ending::{EndingBody, Side};
 use crate::error::status;
 
 /// The header in which a caller says how long it waits.
@@ -90,64 +86,12 @@ pub(crate) fn grpc_timeout_value(duration: Duration) -> HeaderValue {
 }
 
 /// A body that ends with DEADLINE_EXCEEDED when the time is over.
-///
-/// A server's body ends with trailers that say so; a client's ends with the status as its error.
-pub(crate) struct DeadlineBody {
-    inner: Body,
-    timer: Pin<Box<Sleep>>,
-    side: Side,
-    is_over: bool,
-}
-
-/// Which end of the call reads the body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Server,
-    Client,
-}
-
-impl DeadlineBody {
-    pub(crate) fn wrap(inner: Body, deadline: Deadline, side: Side) -> Body {
-        if http_body::Body::is_end_stream(&inner) {
-            return inner;
-        }
-        let timer = Box::pin(tokio::time::sleep_until(deadline.at()));
-        Body::new(Self { inner, timer, side, is_over: false })
-    }
-}
-
-impl http_body::Body for DeadlineBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.is_over {
-            return Poll::Ready(None);
-        }
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            return Poll::Ready(frame);
-        }
-        std::task::ready!(self.timer.as_mut().poll(context));
-        self.is_over = true;
-        // Lets go of the handler's stream at once, not only when the connection has written the trailers.
-        self.inner = Body::empty();
-        let status = status(&Refusal::DeadlineExceeded);
-        Poll::Ready(Some(match self.side {
-            Side::Server => Ok(Frame::trailers(crate::outcome::trailers(&status))),
-            Side::Client => Err(status),
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_over || self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
+pub(crate) fn until(deadline: Deadline, body: Body, side: Side) -> Body {
+    let is_over = async move {
+        tokio::time::sleep_until(deadline.at()).await;
+        status(&Refusal::DeadlineExceeded)
+    };
+    EndingBody::wrap(body, is_over, side)
 }
 
 #[cfg(test)]

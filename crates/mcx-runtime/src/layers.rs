@@ -129,6 +129,7 @@ where
         policy,
         access_tokens: settings.access_tokens,
         shutdown: settings.shutdown,
+        methods: Arc::clone(&methods),
     };
     let handlers = Around::new(authentication, handlers);
     let handlers = Around::new(concurrency, handlers);

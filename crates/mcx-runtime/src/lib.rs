@@ -18,6 +18,7 @@ pub mod client;
 pub mod config;
 mod context;
 mod deadline;
+mod ending;
 pub mod error;
 mod layers;
 mod outcome;

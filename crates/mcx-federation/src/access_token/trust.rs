@@ -37,6 +37,16 @@ impl RevokedTokens {
             *until = at.max(*until);
         }
     }
+
+    /// Whether a token counts no more.
+    pub(super) fn covers(&self, token_id: &str, subject: &Subject, issued_at: Timestamp) -> bool {
+        let revoked_up_to = self.subjects.get(subject);
+        self.token_ids.contains(token_id) || revoked_up_to.is_some_and(|at| second(issued_at) <= second(*at))
+    }
+}
+
+fn second(at: Timestamp) -> i64 {
+    at.as_micros().div_euclid(1_000_000)
 }
 
 /// Why a public key cannot be used.

@@ -1,18 +1,23 @@
 //! Who calls: from the certificate of the connection, or on the listener for UEs from the access token of the call; never from the
 //! request itself.
+//!
+//! A stream ends when the access token is revoked that it was begun with.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use mcx_federation::access_token::{AccessTokenVerifier, AuthenticatedUser, TokenRefusal};
+use mcx_federation::access_token::{AccessTokenVerifier, AuthenticatedUser, TokenRefusal, TokenWatch};
 use mcx_federation::{Connection, Listener, PolicyTable};
 use mcx_types::{McSystemId, SpiffeId};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use super::{HttpRequest, HttpResponse, Middleware, Next, refuse};
+use crate::ending::{EndingBody, Side};
 use crate::error::status;
+use crate::server::{MethodKind, MethodTable};
 use crate::{CallContext, Deadline, Refusal, RequestId};
 
 #[derive(Clone)]
@@ -22,6 +27,7 @@ pub(crate) struct Authentication {
     /// For the listener of UEs, which is not opened without.
     pub(crate) access_tokens: Option<AccessTokenVerifier>,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) methods: Arc<MethodTable>,
 }
 
 impl Middleware for Authentication {
@@ -31,13 +37,20 @@ impl Middleware for Authentication {
         next: S,
     ) -> impl Future<Output = HttpResponse> + Send + 'static {
         let context = self.context(&request);
+        let watch = context.as_ref().ok().and_then(|context| self.watch(request.uri().path(), context));
         // Nothing below needs the token: what is not there can neither be logged nor passed on.
         request.headers_mut().remove(AUTHORIZATION);
         async move {
             match context {
                 Ok(context) => {
                     request.extensions_mut().insert(context.clone());
-                    context.scope(next.run(request)).await
+                    let response = context.scope(next.run(request)).await;
+                    match watch {
+                        Some(watch) => {
+                            response.map(|body| EndingBody::wrap(body, revoked(watch), Side::Server))
+                        }
+                        None => response,
+                    }
                 }
                 Err(refusal) => refuse(status(&refusal)),
             }
@@ -45,7 +58,21 @@ impl Middleware for Authentication {
     }
 }
 
+/// Completes when the token is revoked by which the call goes on.
+async fn revoked(watch: TokenWatch) -> Status {
+    watch.revoked().await;
+    status(&Refusal::AccessTokenRevoked)
+}
+
 impl Authentication {
+    /// A stream of responses goes on for long after its token was verified.
+    fn watch(&self, path: &str, context: &CallContext) -> Option<TokenWatch> {
+        if self.methods.kind_of(path) == MethodKind::Unary {
+            return None;
+        }
+        context.user.as_ref().zip(self.access_tokens.as_ref()).map(|(user, verifier)| verifier.watch(user))
+    }
+
     fn context(&self, request: &HttpRequest) -> Result<CallContext, Refusal> {
         let extensions = request.extensions();
         let connection = extensions.get::<Connection>().ok_or(Refusal::NoIdentity)?;

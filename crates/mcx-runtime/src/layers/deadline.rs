@@ -11,7 +11,8 @@ use std::time::Duration;
 use mcx_types::Violations;
 
 use super::{HttpRequest, HttpResponse, Middleware, Next, refuse};
-use crate::deadline::{DeadlineBody, GRPC_TIMEOUT, MalformedTimeout, Side, grpc_timeout};
+use crate::deadline::{GRPC_TIMEOUT, MalformedTimeout, grpc_timeout, until};
+use crate::ending::Side;
 use crate::error::status;
 use crate::server::{MethodKind, MethodTable};
 use crate::{Deadline, Refusal};
@@ -45,7 +46,7 @@ impl Middleware for DeadlineLimit {
             }
             match tokio::time::timeout_at(until_headers.at(), next.run(request)).await {
                 Ok(response) => match deadlines.of_call {
-                    Some(deadline) => response.map(|body| DeadlineBody::wrap(body, deadline, Side::Server)),
+                    Some(deadline) => response.map(|body| until(deadline, body, Side::Server)),
                     _ => response,
                 },
                 Err(_) => refuse(status(&Refusal::DeadlineExceeded)),

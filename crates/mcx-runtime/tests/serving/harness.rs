@@ -38,6 +38,7 @@ pub(crate) const SYSTEM: &str = "alpha.example";
 pub(crate) const SERVICE: &str = "mcx.test.v1.TestService";
 const ASK: &str = "/mcx.test.v1.TestService/Ask";
 const WATCH: &str = "/mcx.test.v1.TestService/Watch";
+const FOLLOW: &str = "/mcx.test.v1.TestService/Follow";
 
 /// The one message of the test service.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -52,7 +53,7 @@ pub(crate) fn text(text: impl Into<String>) -> Text {
 
 type Answer = BoxFuture<'static, Result<Response<Text>, Status>>;
 
-/// `Ask` answers with what the closure says; `Watch` streams it once and then goes on for ever.
+/// `Ask` answers with what the closure says; `Watch` streams it once and then goes on for ever, and so does `Follow`, for users only.
 #[derive(Clone)]
 pub(crate) struct TestService(Arc<dyn Fn(Request<Text>) -> Answer + Send + Sync>);
 
@@ -115,7 +116,7 @@ impl Service<http::Request<Body>> for TestService {
         Box::pin(async move {
             let mut grpc = tonic::server::Grpc::new(ProstCodec::<Text, Text>::default());
             Ok(match request.uri().path() {
-                WATCH => grpc.server_streaming(service, request).await,
+                WATCH | FOLLOW => grpc.server_streaming(service, request).await,
                 _ => grpc.unary(service, request).await,
             })
         })
@@ -133,7 +134,7 @@ pub(crate) static DESCRIPTORS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     };
     let service = |name: &str| ServiceDescriptorProto {
         name: Some(name.to_owned()),
-        method: vec![method("Ask", false), method("Watch", true)],
+        method: vec![method("Ask", false), method("Watch", true), method("Follow", true)],
         ..Default::default()
     };
     let field = FieldDescriptorProto {
@@ -197,6 +198,11 @@ impl System {
                     method: ASK,
                     listener: Listener::Client,
                     callers: &[Caller::User(Scope::PttService), Caller::User(Scope::DataService)],
+                },
+                MethodRule {
+                    method: FOLLOW,
+                    listener: Listener::Client,
+                    callers: &[Caller::User(Scope::PttService)],
                 },
                 MethodRule { method: WATCH, listener: Listener::Client, callers: &[Caller::Anyone] },
             ])
@@ -333,9 +339,20 @@ impl Client {
     }
 
     pub(crate) async fn watch(&mut self, question: &str) -> Result<tonic::Streaming<Text>, Status> {
+        self.stream(WATCH, Request::new(text(question))).await
+    }
+
+    pub(crate) async fn follow(&mut self, request: Request<Text>) -> Result<tonic::Streaming<Text>, Status> {
+        self.stream(FOLLOW, request).await
+    }
+
+    async fn stream(
+        &mut self,
+        method: &str,
+        request: Request<Text>,
+    ) -> Result<tonic::Streaming<Text>, Status> {
         self.0.ready().await.map_err(Status::from_error)?;
-        let request = Request::new(text(question));
         let codec = ProstCodec::<Text, Text>::default();
-        self.0.server_streaming(request, WATCH.parse().unwrap(), codec).await.map(Response::into_inner)
+        self.0.server_streaming(request, method.parse().unwrap(), codec).await.map(Response::into_inner)
     }
 }

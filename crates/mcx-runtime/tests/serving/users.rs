@@ -12,7 +12,7 @@ use mcx_runtime::client::Outgoing;
 use mcx_runtime::error::{RemoteError, decode_status};
 use mcx_runtime::server::{Drained, ServerConfig, ServerError};
 use mcx_testkit::{TestTokens, authorized, bearer};
-use mcx_types::{Entity, SystemClock};
+use mcx_types::{Clock, Entity, SystemClock};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -144,6 +144,31 @@ async fn bad_tokens_are_refused_by_their_kind_and_no_more_is_said() {
     let revoked = RevokedTokens { token_ids: [claims.jti].into(), ..RevokedTokens::default() };
     world.verifier.replace_trust(world.tokens.trust_without(revoked));
     assert_eq!(world.refusal(authorized(text("?"), &good)).await, unauthenticated("ACCESS_TOKEN_REVOKED"));
+}
+
+#[tokio::test]
+async fn stream_ends_when_the_token_is_revoked_that_it_was_begun_with() {
+    let world = World::new(who()).await;
+    let follow = async |subject: &str| {
+        let claims = world.tokens.claims(subject, &[Scope::PttService]);
+        let request = authorized(text("?"), &world.tokens.sign(&claims));
+        let mut stream = world.system.user_client(world.address()).follow(request).await.unwrap();
+        assert!(stream.message().await.unwrap().is_some());
+        (claims, stream)
+    };
+    let (of_alice, mut alice) = follow("alice").await;
+    let (_, mut bob) = follow("bob").await;
+    world.verifier.revoke(RevokedTokens { token_ids: [of_alice.jti].into(), ..RevokedTokens::default() });
+    let ended = decode_status(&alice.message().await.unwrap_err());
+    assert_eq!((ended.code, ended.reason), unauthenticated("ACCESS_TOKEN_REVOKED"));
+
+    // Read again, with more than was told.
+    let now = SystemClock.now();
+    let subjects = [("bob".parse().unwrap(), now)].into();
+    let revoked = RevokedTokens { subjects, ..RevokedTokens::default() };
+    world.verifier.replace_trust(world.tokens.trust_without(revoked));
+    let ended = decode_status(&bob.message().await.unwrap_err());
+    assert_eq!((ended.code, ended.reason), unauthenticated("ACCESS_TOKEN_REVOKED"));
 }
 
 #[tokio::test]
