@@ -48,7 +48,7 @@ pub(crate) struct System {
     _directory: TempDir,
 }
 
-struct Running {
+pub(crate) struct Running {
     grpc: SocketAddr,
     peer: SocketAddr,
     client: SocketAddr,
@@ -101,6 +101,13 @@ impl System {
         };
         system.run().await;
         system
+    }
+
+    /// Starts another replica, and calls that one from now on. The one before it goes on for as long as what is returned.
+    pub(crate) async fn go_to_another_replica(&mut self) -> Option<Running> {
+        let former = self.running.take();
+        self.run().await;
+        former
     }
 
     /// Runs the server on the database as it is.

@@ -15,6 +15,7 @@ use crate::samples::{identity, profile};
 
 on_every_database!(crate::fixture::System:
     watcher_is_told_the_whole_configuration_and_then_each_change,
+    watcher_of_one_replica_hears_what_is_changed_at_another,
     watcher_who_comes_back_misses_nothing,
     watcher_of_one_ue_is_told_what_holds_for_it,
     compacted_or_foreign_resume_token_is_refused,
@@ -115,6 +116,14 @@ async fn watcher_is_told_the_whole_configuration_and_then_each_change(system: Sy
     };
     system.profiles().delete_user_profile(request).await.unwrap();
     assert_eq!(watch.event().await.0, removal("alice", 0));
+}
+
+async fn watcher_of_one_replica_hears_what_is_changed_at_another(mut system: System) {
+    let mut alice = Watch::begin(&system, "alice", "").await;
+    alice.until_caught_up().await;
+    let _replica_of_alice = system.go_to_another_replica().await;
+    let written = write_service_configuration(&system).await;
+    assert_eq!(alice.event().await.0, Event::ServiceConfiguration(written));
 }
 
 async fn watcher_who_comes_back_misses_nothing(mut system: System) {

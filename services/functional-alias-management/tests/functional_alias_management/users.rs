@@ -13,6 +13,7 @@ on_every_database!(
     user_without_the_scope_is_told_nothing,
     watcher_hears_of_changes_and_of_what_she_may_activate_from_now_on,
     watching_visitor_hears_when_visitors_are_allowed_and_no_longer,
+    watcher_of_one_replica_hears_what_is_changed_at_another,
     watcher_that_comes_back_hears_all_that_she_missed,
     token_that_cannot_be_resumed_from_is_refused,
     stream_ends_with_the_access_token_and_with_the_server,
@@ -103,6 +104,17 @@ async fn watching_visitor_hears_when_visitors_are_allowed_and_no_longer(home: Ho
     assert_eq!(visitor.next_alias().await, told(&opened));
     system.delete(&opened).await;
     assert_eq!(visitor.next_removed().await, opened.functional_alias);
+}
+
+async fn watcher_of_one_replica_hears_what_is_changed_at_another(home: Home) {
+    let (system, replica) = (home.start().await, home.start().await);
+    let made = system.create(alias("commander", &["alice"])).await;
+    let mut alice = system.watch(&system.token("alice"), "").await.unwrap();
+    assert_eq!(alice.snapshot().await, [told(&made)]);
+    let changed = replica.update(proto::FunctionalAlias { priority: 1, ..made }).await;
+    assert_eq!(alice.next_alias().await, told(&changed));
+    replica.delete(&changed).await;
+    assert_eq!(alice.next_removed().await, changed.functional_alias);
 }
 
 async fn watcher_that_comes_back_hears_all_that_she_missed(home: Home) {

@@ -13,6 +13,7 @@ on_every_database!(
     user_without_the_scope_is_told_nothing,
     watcher_hears_of_changes_of_joining_and_of_leaving,
     group_joined_later_is_followed_without_a_new_call,
+    watcher_of_one_replica_hears_what_is_changed_at_another,
     removed_group_is_told_to_its_members,
     watcher_that_comes_back_hears_all_that_she_missed,
     token_of_another_log_is_refused,
@@ -126,6 +127,19 @@ async fn removed_group_is_told_to_its_members(engine: Engine) {
     let other = system.create(system.group("other")).await;
     system.add(&other, &[system.member("alice")]).await;
     assert_eq!(alice.next_group().await.group, Some(other));
+}
+
+async fn watcher_of_one_replica_hears_what_is_changed_at_another(engine: Engine) {
+    let home = Home::new("alpha.example", engine);
+    let (system, replica) = (home.start().await, home.start().await);
+    let group = system.create(system.group("rescue")).await;
+    system.add(&group, &[system.member("alice")]).await;
+    let mut alice = system.watch("alice", "").await.unwrap();
+    assert_eq!(alice.snapshot().await.len(), 1);
+    let renamed = replica.update(proto::Group { display_name: "Rescue 8".to_owned(), ..group.clone() }).await;
+    assert_eq!(alice.next_changed().await, renamed);
+    replica.remove(&group, "alice").await;
+    assert_eq!(alice.next_left().await, (group.group_id, GroupLeftCause::MembershipEnded));
 }
 
 async fn watcher_that_comes_back_hears_all_that_she_missed(engine: Engine) {
