@@ -266,12 +266,12 @@ pub(crate) fn ended(client: &Client, reason: EndReason, at: Timestamp) -> proto:
     }
 }
 
-pub(crate) fn displaced(user: &User, alias: &FunctionalAlias, by: &User) -> proto::AliasDisplaced {
+pub(crate) fn displaced(user: &User, alias: &FunctionalAlias, by: Option<&User>) -> proto::AliasDisplaced {
     proto::AliasDisplaced {
         mc_service: service(user.mc_service),
         mc_service_id: user.id.to_string(),
         functional_alias: alias.to_string(),
-        taken_over_by: by.id.to_string(),
+        taken_over_by: by.map(|by| by.id.to_string()).unwrap_or_default(),
     }
 }
 

@@ -135,5 +135,5 @@ impl ServerError {
 /// Whether a refused service authorization is about the user profile that was asked for.
 fn is_about_profile(remote: &RemoteError) -> bool {
     let rule = remote.metadata.get("rule").map_or("", String::as_str);
-    matches!(rule, "PROFILE_UNKNOWN" | "PROFILE_DISABLED" | "PROFILE_GONE")
+    matches!(rule, "PROFILE_UNKNOWN" | "PROFILE_DISABLED" | "PROFILE_GONE" | "PROFILE_IS_FOR_MIGRATION")
 }

@@ -13,6 +13,7 @@ use super::ending::{Telling, just_before};
 use super::work::Work;
 use super::{App, count_outcome};
 use crate::config::McServiceConfig;
+use crate::domain::affiliation::given_up_for;
 use crate::domain::authorization::authorize_at_home;
 use crate::domain::profile::{EffectiveProfile, ProfileAnswer};
 use crate::domain::user::{Authorization, Client, ServedBy, User};
@@ -174,10 +175,7 @@ impl App {
         let mut work = self.begin().await?;
         let kept = self.keep(&mut work, &present, index, lease).await?;
         let affiliated = affiliations::of_user_in(&mut work.transaction, &client.user).await?;
-        let mut ended = affiliated;
-        ended.retain(|affiliation| {
-            affiliation.client == *client && !effective.profile.groups.contains_key(&affiliation.group)
-        });
+        let ended = given_up_for(&effective.profile, affiliated, client);
         for affiliation in &ended {
             affiliations::remove(&mut work.transaction, client, &affiliation.group).await?;
         }
@@ -185,6 +183,7 @@ impl App {
         work.tell(&client.user, Event::Authorized(wire::authorization(&kept)));
         self.commit(work).await?;
 
+        self.take_back_aliases_in_time(&client.user).await;
         let authorized = self.with_implicit_affiliations(kept, &effective, lease).await;
         Ok(Changed { authorized, ended: ended.into_iter().map(|affiliation| affiliation.group).collect() })
     }
@@ -205,8 +204,16 @@ impl App {
         let mut work = self.begin().await?;
         let kept = self.keep(&mut work, &present, present.profile_index, lease).await?;
         self.commit(work).await?;
+        self.take_back_aliases_in_time(&client.user).await;
         self.renew_foreign_affiliations(&kept).await;
         Ok((kept, McServiceConfig::refresh_after(lease)))
+    }
+
+    /// What cannot be asked now is asked at the next refresh; until then nobody who calls the alias reaches her by it.
+    async fn take_back_aliases_in_time(&self, user: &User) {
+        if let Err(error) = self.take_back_aliases(user).await {
+            tracing::warn!(%error, user = %user.id, "it is not known whether the user may keep her functional aliases");
+        }
     }
 
     /// Asks again what an authorization was given for, with a user profile: whether that is in force, and for a visitor her primary.

@@ -9,7 +9,7 @@ use crate::domain::profile::EffectiveProfile;
 use crate::domain::user::{Authorization, User};
 use crate::domain::{Rule, rule_name};
 use crate::error::Error;
-use crate::store::{activations, affiliations, authorizations, served_by};
+use crate::store::{affiliations, authorizations, served_by};
 
 /// Whom to call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,12 +107,7 @@ impl App {
                 Ok(Ruling { rule, group_etag: None, called })
             }
             Target::Alias(alias) => {
-                let active = activations::of_alias(&self.database, alias, self.clock.now()).await?;
-                let holders: Vec<McServiceId> = active
-                    .into_iter()
-                    .filter(|activation| activation.user.mc_service == caller.mc_service)
-                    .map(|activation| activation.user.id)
-                    .collect();
+                let holders = self.holders(caller.mc_service, alias).await?;
                 let ruled = call_alias(&caller.id, effective, question.kind, &holders);
                 let (rule, called) =
                     ruled.map_or_else(|rule| (Err(rule), Vec::new()), |(rule, called)| (Ok(rule), called));
@@ -182,6 +177,9 @@ fn explain(question: &Question, rule: Result<Rule, Rule>) -> String {
         }
         Rule::ProfileGone => {
             format!("the user profile with which {caller} was authorized is not here any more")
+        }
+        Rule::ProfileIsForMigration => {
+            format!("the user profile of {caller} is to be used at partner MC systems only")
         }
         Rule::CallerProfileDisabled => format!("the user profile of {caller} is disabled"),
         Rule::EmergencyNotAllowed => format!("the user profile of {caller} has no emergency calls"),

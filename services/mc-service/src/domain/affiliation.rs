@@ -1,10 +1,13 @@
 //! Who is affiliated to which group (TS 23.280 10.8.3).
 
+use std::collections::BTreeSet;
+
 use mcx_types::{McService, McServiceGroupId, McSystemId};
 
 use super::Rule;
 use super::group::{GroupForMember, Membership};
 use super::profile::UserProfile;
+use super::user::{Affiliation, Client};
 
 /// Whether a user served here may use a group, as far as profile, group and membership say (TS 23.280 10.8.3.1, A.4). The same rules
 /// hold for affiliation and for calls.
@@ -90,11 +93,43 @@ pub fn fits(
     }
 }
 
+/// What a client gives up when another user profile becomes its active one (TS 23.280 10.1.4.6): affiliations to groups that the user
+/// profile does not name, and the latest of those that are too many for it (N2). `affiliated` has those of all clients of the user.
+pub fn given_up_for(
+    profile: &UserProfile,
+    affiliated: Vec<Affiliation>,
+    client: &Client,
+) -> Vec<Affiliation> {
+    let is_named = |affiliation: &Affiliation| profile.groups.contains_key(&affiliation.group);
+    let (mut kept, mut given_up): (Vec<_>, Vec<_>) = affiliated
+        .into_iter()
+        .partition(|affiliation| affiliation.client != *client || is_named(affiliation));
+    kept.sort_by_key(|affiliation| (affiliation.affiliated_at, affiliation.group.clone()));
+    loop {
+        let groups: BTreeSet<&McServiceGroupId> = kept.iter().map(|affiliation| &affiliation.group).collect();
+        if groups.len() <= profile.max_affiliations as usize {
+            return given_up;
+        }
+        // Giving up a group that another client is affiliated to as well makes no room.
+        let makes_room = |affiliation: &Affiliation| {
+            kept.iter().all(|other| other.client == *client || other.group != affiliation.group)
+        };
+        let latest =
+            kept.iter().rposition(|affiliation| affiliation.client == *client && makes_room(affiliation));
+        let Some(latest) = latest else { return given_up };
+        given_up.push(kept.remove(latest));
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use mcx_types::Timestamp;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::domain::profile::ProfileGroup;
     use crate::domain::samples::{
-        group, group_for_member, group_id, home_profile, membership, system, visitor_profile,
+        group, group_for_member, group_id, home_profile, membership, system, user, visitor_profile,
     };
 
     #[test]
@@ -169,5 +204,35 @@ mod tests {
         assert_eq!(fits(&profile, &two[..1], &group("b")), Ok(()));
         assert_eq!(fits(&profile, &two, &group("a")), Ok(()));
         assert_eq!(fits(&profile, &two, &group("c")), Err(Rule::TooManyAffiliations));
+    }
+
+    #[test]
+    fn what_the_next_profile_does_not_name_or_is_too_much_for_it_is_given_up_the_latest_first() {
+        let group = |name: &str| -> McServiceGroupId { format!("sip:{name}@alpha.example").parse().unwrap() };
+        let client =
+            |number| Client { user: user("sip:alice@alpha.example"), instance: Uuid::from_u128(number) };
+        let affiliation = |number, name: &str, at| Affiliation {
+            client: client(number),
+            group: group(name),
+            home: system("alpha.example"),
+            implicit: false,
+            affiliated_at: Timestamp::from_micros(at),
+        };
+        let given_up = |named: &[&str], most, affiliated: &[Affiliation]| -> Vec<String> {
+            let mut profile = home_profile();
+            profile.max_affiliations = most;
+            let of_profile = |name: &&str| (group(name), ProfileGroup { implicit_affiliation: false });
+            profile.groups = named.iter().map(of_profile).collect();
+            let given_up = given_up_for(&profile, affiliated.to_vec(), &client(1));
+            assert!(given_up.iter().all(|affiliation| affiliation.client == client(1)));
+            given_up.iter().map(|affiliation| affiliation.group.to_string()).collect()
+        };
+        let three = [affiliation(1, "a", 3), affiliation(1, "b", 2), affiliation(1, "c", 1)];
+        assert_eq!(given_up(&["a", "b", "c"], 3, &three), [""; 0]);
+        assert_eq!(given_up(&["a", "b"], 3, &three), ["sip:c@alpha.example"]);
+        assert_eq!(given_up(&["a", "b", "c"], 1, &three), ["sip:a@alpha.example", "sip:b@alpha.example"]);
+        assert_eq!(given_up(&["b", "c"], 1, &three), ["sip:a@alpha.example", "sip:b@alpha.example"]);
+        let also_elsewhere = [three.as_slice(), &[affiliation(2, "a", 4), affiliation(2, "d", 5)]].concat();
+        assert_eq!(given_up(&["a", "b", "c"], 3, &also_elsewhere), ["sip:b@alpha.example"]);
     }
 }

@@ -25,6 +25,9 @@ pub fn authorize_at_home(
     if effective.profile.visitor.is_some() {
         return Err(Rule::VisitorHasToMigrate);
     }
+    if !effective.profile.valid_in.is_empty() {
+        return Err(Rule::ProfileIsForMigration);
+    }
     Ok((if asked_for_index { Rule::RequestedProfile } else { Rule::PreSelectedProfile }, effective))
 }
 
@@ -108,6 +111,7 @@ mod tests {
         let cases = [
             (answer(home_profile()), false, false, Ok(Rule::PreSelectedProfile)),
             (answer(home_profile()), true, false, Ok(Rule::RequestedProfile)),
+            (answer(migration_profile("bravo.example")), true, false, Err(Rule::ProfileIsForMigration)),
             (ProfileAnswer::Unknown, false, false, Err(Rule::ProfileUnknown)),
             (ProfileAnswer::Disabled, true, false, Err(Rule::ProfileDisabled)),
             (answer(visitor_profile()), false, false, Err(Rule::VisitorHasToMigrate)),

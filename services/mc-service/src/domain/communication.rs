@@ -26,6 +26,10 @@ pub enum CommunicationKind {
 /// The rule that refuses.
 pub fn caller_profile(answer: ProfileAnswer) -> Result<EffectiveProfile, Rule> {
     match answer {
+        // What a visitor has from her primary is valid here; what an own user has for partners is not.
+        ProfileAnswer::InForce(effective) if !effective.profile.valid_in.is_empty() => {
+            Err(Rule::ProfileIsForMigration)
+        }
         ProfileAnswer::InForce(effective) => Ok(*effective),
         ProfileAnswer::Disabled => Err(Rule::CallerProfileDisabled),
         ProfileAnswer::Unknown => Err(Rule::ProfileGone),
@@ -134,7 +138,9 @@ fn listed(policy: &PrivateCalls, called: &McServiceId) -> Result<Rule, Rule> {
 mod tests {
     use super::*;
     use crate::domain::profile::ServiceTerms;
-    use crate::domain::samples::{answer, effective, group_for_member, group_id, home_profile, id, system};
+    use crate::domain::samples::{
+        answer, effective, group_for_member, group_id, home_profile, id, migration_profile, system,
+    };
 
     fn alice() -> McServiceId {
         id("sip:alice@alpha.example")
@@ -155,6 +161,10 @@ mod tests {
         assert!(caller_profile(answer(home_profile())).is_ok());
         assert_eq!(caller_profile(ProfileAnswer::Unknown), Err(Rule::ProfileGone));
         assert_eq!(caller_profile(ProfileAnswer::Disabled), Err(Rule::CallerProfileDisabled));
+        assert_eq!(
+            caller_profile(answer(migration_profile("bravo.example"))),
+            Err(Rule::ProfileIsForMigration)
+        );
     }
 
     #[test]

@@ -94,6 +94,27 @@ pub(crate) async fn remove(
     Ok(removed == 1)
 }
 
+/// Takes a functional alias from a user if she has had it since that moment; says whether she had.
+pub(crate) async fn remove_since(
+    transaction: &mut Transaction,
+    alias: &FunctionalAlias,
+    user: &User,
+    activated_at: Timestamp,
+) -> Result<bool, StoreError> {
+    let removed = transaction
+        .statement(
+            "DELETE FROM alias_activation WHERE functional_alias = $1 AND mc_service = $2 AND mc_service_id = $3 \
+             AND activated_at = $4",
+        )
+        .bind(alias.as_str())
+        .bind(user.mc_service.as_str())
+        .bind(user.id.as_str())
+        .bind(activated_at.as_micros())
+        .execute()
+        .await?;
+    Ok(removed == 1)
+}
+
 /// Takes all functional aliases from a user.
 pub(crate) async fn remove_all(transaction: &mut Transaction, user: &User) -> Result<(), StoreError> {
     transaction

@@ -3,6 +3,7 @@
 use mc_service::domain::alias::AliasForUser;
 use mcx_proto::mcservice::v1 as proto;
 use mcx_proto::mcservice::v1::DecisionRule;
+use mcx_proto::mcservice::v1::authorize_communication_request::Target;
 use mcx_proto::mcservice::v1::watch_service_status_response::Event;
 use mcx_types::{Entity, FunctionalAlias, McService};
 use tonic::Status;
@@ -19,6 +20,9 @@ on_every_database!(
     of_two_who_take_over_at_once_one_has_it_in_the_end,
     alias_ends_with_the_last_client_of_its_user,
     visitor_activates_an_alias_that_admits_visitors,
+    alias_reaches_only_who_may_still_have_it,
+    who_may_not_have_an_alias_any_more_is_in_nobodys_way,
+    who_may_not_have_an_alias_any_more_is_told_at_the_next_refresh,
 );
 
 const TERMS: AliasForUser =
@@ -163,6 +167,65 @@ async fn alias_ends_with_the_last_client_of_its_user(systems: Systems) {
     assert!(active(&alice).await.is_empty(), "she begins without it");
 }
 
+/// What takes the ground from under Alice's activation.
+const REVOCATIONS: [fn(&System); 3] = [
+    |alpha| alpha.sources.remove_alias(&commander(), None),
+    |alpha| alpha.sources.remove_alias(&commander(), Some(&service_id(McService::Ptt, "alice", &alpha.id))),
+    |alpha| {
+        let alice = user(McService::Ptt, "alice", &alpha.id);
+        alpha.sources.change_profile(&alice, 1, |profile| profile.functional_aliases.clear());
+    },
+];
+
+/// The rule by which a user may call the alias, and how many she reaches.
+async fn calls_commander(caller: &Caller) -> (DecisionRule, usize) {
+    let target = Target::FunctionalAlias(commander().to_string());
+    let answer = caller.may_call(proto::CommunicationKind::Private, target).await.unwrap().into_inner();
+    (answer.rule(), answer.called_users.len())
+}
+
+async fn alias_reaches_only_who_may_still_have_it(systems: Systems) {
+    let (alice, carol) = both(&systems).await;
+    provide(&systems.alpha, TERMS);
+    activate(&alice, false).await.unwrap();
+    for (number, revoke) in REVOCATIONS.into_iter().enumerate() {
+        assert_eq!(calls_commander(&carol).await, (DecisionRule::PrivateCallToAnybody, 1));
+        revoke(&systems.alpha);
+        assert_eq!(calls_commander(&carol).await, (DecisionRule::AliasNotActive, 0), "revocation {number}");
+        provide(&systems.alpha, TERMS);
+    }
+}
+
+async fn who_may_not_have_an_alias_any_more_is_in_nobodys_way(systems: Systems) {
+    let (alice, carol) = both(&systems).await;
+    provide(&systems.alpha, TERMS);
+    activate(&alice, false).await.unwrap();
+    let alice_id = service_id(McService::Ptt, "alice", &systems.alpha.id);
+    systems.alpha.sources.remove_alias(&commander(), Some(&alice_id));
+    let mut watching = alice.watch(UE).await;
+    let answer = activate(&carol, false).await.unwrap();
+    assert_eq!(answer.rule(), DecisionRule::AliasActivated, "nothing is taken over");
+    let Event::AliasDisplaced(told) = watching.event().await else { panic!("she is told") };
+    assert_eq!((told.mc_service_id, told.taken_over_by), (alice_id.to_string(), String::new()));
+    assert!(active(&alice).await.is_empty());
+}
+
+async fn who_may_not_have_an_alias_any_more_is_told_at_the_next_refresh(systems: Systems) {
+    let (alice, _) = both(&systems).await;
+    for revoke in REVOCATIONS {
+        provide(&systems.alpha, TERMS);
+        activate(&alice, false).await.unwrap();
+        let mut watching = alice.watch(UE).await;
+        alice.refresh(McService::Ptt, UE).await.unwrap();
+        assert_eq!(active(&alice).await.len(), 1, "she keeps what she may have");
+        revoke(&systems.alpha);
+        alice.refresh(McService::Ptt, UE).await.unwrap();
+        let Event::AliasDisplaced(told) = watching.event().await else { panic!("she is told") };
+        assert_eq!((told.functional_alias, told.taken_over_by), (commander().to_string(), String::new()));
+        assert!(active(&alice).await.is_empty());
+    }
+}
+
 async fn visitor_activates_an_alias_that_admits_visitors(systems: Systems) {
     systems.migrated().await;
     let here = user(McService::Ptt, "alice.alpha", &systems.bravo.id);
@@ -175,4 +238,8 @@ async fn visitor_activates_an_alias_that_admits_visitors(systems: Systems) {
     systems.bravo.sources.put_alias(&commander(), AliasForUser { allow_visitors: true, ..TERMS }, &[]);
     activate(&visitor, false).await.unwrap();
     assert_eq!(active(&visitor).await.len(), 1);
+    assert_eq!(calls_commander(&systems.bravo.user("bob").logged_on().await).await.1, 1);
+    systems.bravo.sources.put_alias(&commander(), TERMS, &[]);
+    visitor.refresh(McService::Ptt, UE).await.unwrap();
+    assert!(active(&visitor).await.is_empty(), "visitors are not admitted any more");
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mcx_federation::access_token::AccessTokenClaims;
 use mcx_proto::mcservice::v1 as proto;
+use mcx_proto::mcservice::v1::authorize_communication_request::Target;
 use mcx_proto::mcservice::v1::watch_service_status_response::Event;
 use mcx_types::{Entity, McService, ProfileIndex};
 use tonic::Code;
@@ -20,6 +21,7 @@ on_every_database!(
     malformed_requests_name_every_field_at_once,
     configuration_management_away_is_told_with_the_hop_and_a_time_to_retry,
     changing_the_active_profile_ends_affiliations_that_it_does_not_name,
+    profile_for_partners_is_not_for_use_at_home,
     logging_off_ends_affiliations_and_is_told_to_who_watches,
     authorization_that_is_not_refreshed_expires,
     refreshing_finds_that_the_profile_is_gone,
@@ -168,6 +170,33 @@ async fn changing_the_active_profile_ends_affiliations_that_it_does_not_name(sys
     assert!(alice.log_off(McService::Ptt, UE).await);
     let outcome = alice.service().change_active_user_profile(change(1)).await;
     assert_eq!(reason(outcome).0, "NOT_AUTHORIZED");
+}
+
+async fn profile_for_partners_is_not_for_use_at_home(systems: Systems) {
+    let id = user(McService::Ptt, "alice", &systems.alpha.id);
+    let mut abroad = profile(2, &[&rescue()]);
+    abroad.valid_in.insert(systems.bravo.id.clone());
+    systems.alpha.sources.put_profile(&id, abroad);
+    let refused = ("SERVICE_AUTHORIZATION_REFUSED".to_owned(), "PROFILE_IS_FOR_MIGRATION".to_owned());
+    let outcome = systems.alice().log_on(McService::Ptt, Some(2), UE).await;
+    assert_eq!(reason(outcome), refused);
+    let alice = systems.alice().logged_on().await;
+    let change = alice.request(proto::ChangeActiveUserProfileRequest {
+        mc_service: wire(McService::Ptt),
+        client_instance: UE.to_string(),
+        profile_index: 2,
+    });
+    assert_eq!(reason(alice.service().change_active_user_profile(change).await), refused);
+    // One that is in use, and made one for partners, is no longer to be called with, and is not kept.
+    let carol = user(McService::Ptt, "carol", &systems.alpha.id).id.to_string();
+    let may_call = || alice.may_call(proto::CommunicationKind::Private, Target::McServiceId(carol.clone()));
+    assert_eq!(may_call().await.unwrap().into_inner().decision(), proto::CommunicationDecision::Allowed);
+    systems.alpha.sources.change_profile(&id, 1, |profile| {
+        profile.valid_in.insert(systems.bravo.id.clone());
+    });
+    assert_eq!(may_call().await.unwrap().into_inner().rule(), proto::DecisionRule::ProfileIsForMigration);
+    assert_eq!(reason(alice.refresh(McService::Ptt, UE).await), refused);
+    assert!(alice.status(McService::Ptt).await.authorizations.is_empty());
 }
 
 async fn logging_off_ends_affiliations_and_is_told_to_who_watches(systems: Systems) {

@@ -114,6 +114,15 @@ impl Sources {
         state.allowed.extend(allowed.iter().map(|id| (alias.clone(), (*id).clone())));
     }
 
+    /// Takes an alias away, or only from these users.
+    pub(crate) fn remove_alias(&self, alias: &FunctionalAlias, from: Option<&McServiceId>) {
+        let mut state = self.0.lock().unwrap();
+        match from {
+            Some(id) => drop(state.allowed.remove(&(alias.clone(), id.clone()))),
+            None => drop(state.aliases.remove(alias)),
+        }
+    }
+
     pub(crate) fn set_away(&self, entity: Entity, is_away: bool) {
         let away = &mut self.0.lock().unwrap().away;
         if is_away {
