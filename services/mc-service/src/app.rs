@@ -42,7 +42,7 @@ use tokio::sync::Notify;
 use crate::config::McServiceConfig;
 use crate::domain::alias::AliasForUser;
 use crate::domain::group::GroupForMember;
-use crate::domain::profile::{PermittedMigration, ProfileAnswer};
+use crate::domain::profile::{AgreedMigration, ProfileAnswer};
 use crate::domain::user::User;
 use crate::domain::{Rule, rule_name};
 use crate::error::{Error, Hop};
@@ -78,12 +78,12 @@ impl App {
         answer.map_err(|error| self.of_source(error, Entity::ConfigurationManagement))
     }
 
-    async fn permitted_migration(
+    async fn agreed_migration(
         &self,
         user: &User,
         partner: &McSystemId,
-    ) -> Result<Option<PermittedMigration>, Error> {
-        let answer = self.in_time(self.profiles.permitted_migration(user, partner)).await;
+    ) -> Result<Option<AgreedMigration>, Error> {
+        let answer = self.in_time(self.profiles.agreed_migration(user, partner)).await;
         answer.map_err(|error| self.of_source(error, Entity::ConfigurationManagement))
     }
 

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Status};
 
 use crate::domain::alias::AliasForUser;
 use crate::domain::group::GroupForMember;
-use crate::domain::profile::{PermittedMigration, ProfileAnswer};
+use crate::domain::profile::{AgreedMigration, ProfileAnswer};
 use crate::domain::user::User;
 
 pub use configuration_management::ConfigurationManagement;
@@ -46,15 +46,15 @@ pub trait ProfileSource: Send + Sync + 'static {
         index: Option<ProfileIndex>,
     ) -> Result<ProfileAnswer, SourceError>;
 
-    /// By which migration an own user may be served by a partner; `None`: she may not.
+    /// By which migration an own user may be served by a partner, with which user profiles; `None`: she may not.
     ///
     /// # Errors
     /// [`SourceError`]
-    async fn permitted_migration(
+    async fn agreed_migration(
         &self,
         user: &User,
         partner: &McSystemId,
-    ) -> Result<Option<PermittedMigration>, SourceError>;
+    ) -> Result<Option<AgreedMigration>, SourceError>;
 }
 
 /// Tells groups in force; in a system, [`GroupManagement`].

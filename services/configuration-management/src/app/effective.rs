@@ -147,9 +147,12 @@ impl App {
         let identities = content.access_information.unwrap_or_default().mc_service_identities;
         let mc_service = WireService::from(user.mc_service);
         let there = identities.into_iter().find(|identity| identity.mc_service() == mc_service);
+        let stored = self.profiles_without_targets(user).await?;
+        let applicable = stored.profiles.for_partner(partner);
         Ok(proto::GetPermittedMigrationResponse {
             migration_id: target.migration_id.to_string(),
             partner_mc_service_id: there.ok_or_else(not_permitted)?.mc_service_id,
+            profile_indices: applicable.into_iter().map(|profile| profile.index.0.into()).collect(),
         })
     }
 

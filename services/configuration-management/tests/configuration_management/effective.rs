@@ -58,6 +58,16 @@ async fn permitted_migration_is_told_for_the_partner_that_accepted_and_the_profi
     let there = access_information(&pair.bravo.own).mc_service_identities[0].mc_service_id.clone();
     assert_eq!(permitted.migration_id, MIGRATION.to_string());
     assert_eq!(permitted.partner_mc_service_id, there);
+    assert_eq!(permitted.profile_indices, [0]);
+    let abroad = proto::UserProfile { valid_in: vec!["bravo.example".to_owned()], ..profile("alice", 3) };
+    let mut abroad = alpha.create(abroad).await;
+    for (status, expected) in
+        [(proto::UserProfileStatus::Enabled, vec![3]), (proto::UserProfileStatus::Disabled, vec![])]
+    {
+        abroad = alpha.update(proto::UserProfile { status: status.into(), ..abroad }).await;
+        let permitted = ask("alice", "bravo.example").await.unwrap().into_inner();
+        assert_eq!(permitted.profile_indices, expected, "that of home use goes no more: {status:?}");
+    }
     let in_force = alpha.effective().get(McService::Ptt, &user_id("alice", alpha.id()), None).await.unwrap();
     assert_eq!(in_force.user_profile.migration_targets, [named]);
 

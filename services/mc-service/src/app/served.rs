@@ -83,14 +83,14 @@ impl App {
         // Not at once: of questions that are dropped because another one failed, the channel to an entity that has just come back recovers slowly.
         let named = self.profile(&client.user, Some(question.profile_index)).await?;
         let pre_selected = self.profile(&client.user, None).await?;
-        let permitted = self.permitted_migration(&client.user, partner).await?;
+        let agreed = self.agreed_migration(&client.user, partner).await?;
         // What the partner says of the migration counts only where configuration management, which has it from migration management, says
         // the same: a mark under another migration would outlive the revocation of this one.
         let asked = PermittedMigration {
             migration_id: question.migration_id,
             partner_id: question.identity.partner.clone(),
         };
-        permit_to_partner(partner, &asked, named, &pre_selected, permitted.as_ref())
+        permit_to_partner(&asked, named, &pre_selected, agreed.as_ref())
             .map_err(Error::NotPermittedToPartner)?;
 
         let mut work = self.begin().await?;

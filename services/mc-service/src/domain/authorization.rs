@@ -3,7 +3,7 @@
 use mcx_types::{McServiceId, McSystemId};
 
 use super::Rule;
-use super::profile::{EffectiveProfile, PermittedMigration, ProfileAnswer};
+use super::profile::{AgreedMigration, EffectiveProfile, PermittedMigration, ProfileAnswer};
 use super::user::Visitor;
 
 /// Service authorization of a user at home here (TS 23.280 10.1.1.1, 10.6.1).
@@ -53,17 +53,16 @@ pub fn admit_visitor(
 /// What the primary MC system checks before an own user is served by a partner (TS 23.280 10.6.3, 10.1.1.2).
 ///
 /// `asked` is what the partner says: by which migration, and who the user is there. `named` is the user profile that the partner applies;
-/// `pre_selected` the one that is active at home; `permitted` the migration that both systems agreed on. A partner applies a user profile
-/// that is valid there or, where none is, one of home use. Who has no user profile of home use in force may not be elsewhere either.
+/// `pre_selected` the one that is active at home; `agreed` the migration that both systems agreed on, with the user profiles that the
+/// partner may apply. Who has no user profile of home use in force may not be elsewhere either.
 ///
 /// # Errors
 /// The rule that refuses.
 pub fn permit_to_partner(
-    partner: &McSystemId,
     asked: &PermittedMigration,
     named: ProfileAnswer,
     pre_selected: &ProfileAnswer,
-    permitted: Option<&PermittedMigration>,
+    agreed: Option<&AgreedMigration>,
 ) -> Result<Rule, Rule> {
     let named = in_force(named)?.profile;
     if named.visitor.is_some() {
@@ -71,14 +70,14 @@ pub fn permit_to_partner(
         return Err(Rule::PartnerNotPermitted);
     }
     let is_of_home_use = named.valid_in.is_empty();
-    if !is_of_home_use && !named.valid_in.contains(partner) {
-        return Err(Rule::PartnerNotPermitted);
-    }
     if !is_of_home_use && !matches!(pre_selected, ProfileAnswer::InForce(_)) {
         return Err(Rule::PartnerNotPermitted);
     }
     // None at all, or none for this MC service: she may have migrated for others only (10.1.6.2).
-    let permitted = permitted.ok_or(Rule::PartnerNotPermitted)?;
+    let AgreedMigration { permitted, profiles } = agreed.ok_or(Rule::PartnerNotPermitted)?;
+    if !profiles.contains(&named.index) {
+        return Err(Rule::PartnerNotPermitted);
+    }
     if permitted.partner_id != asked.partner_id {
         return Err(Rule::PartnerIdentityDiffers);
     }
@@ -99,6 +98,7 @@ fn in_force(answer: ProfileAnswer) -> Result<EffectiveProfile, Rule> {
 
 #[cfg(test)]
 mod tests {
+    use mcx_types::ProfileIndex;
     use uuid::Uuid;
 
     use super::*;
@@ -154,34 +154,42 @@ mod tests {
 
     #[test]
     fn primary_permits_exactly_the_migration_partner_identity_and_profile_agreed() {
-        let bravo = system("bravo.example");
         let agreed = permitted_migration();
+        let with = |indices: &[u8]| AgreedMigration {
+            permitted: agreed.clone(),
+            profiles: indices.iter().copied().map(ProfileIndex).collect(),
+        };
+        let home_index = home_profile().index.0;
         let home = answer(home_profile());
+        let abroad = || answer(migration_profile("bravo.example"));
         let cases = [
-            (answer(home_profile()), Ok(Rule::MigrationPermitted)),
-            (answer(migration_profile("bravo.example")), Ok(Rule::MigrationPermitted)),
-            (answer(migration_profile("charlie.example")), Err(Rule::PartnerNotPermitted)),
-            (answer(visitor_profile()), Err(Rule::PartnerNotPermitted)),
-            (ProfileAnswer::Unknown, Err(Rule::ProfileUnknown)),
-            (ProfileAnswer::Disabled, Err(Rule::ProfileDisabled)),
+            (answer(home_profile()), with(&[home_index]), Ok(Rule::MigrationPermitted)),
+            (abroad(), with(&[2]), Ok(Rule::MigrationPermitted)),
+            // Where there are some for the partner those of home use do not go, whether or not one of them is enabled.
+            (answer(home_profile()), with(&[2]), Err(Rule::PartnerNotPermitted)),
+            (answer(home_profile()), with(&[]), Err(Rule::PartnerNotPermitted)),
+            (abroad(), with(&[home_index]), Err(Rule::PartnerNotPermitted)),
+            (answer(visitor_profile()), with(&[home_index]), Err(Rule::PartnerNotPermitted)),
+            (ProfileAnswer::Unknown, with(&[2]), Err(Rule::ProfileUnknown)),
+            (ProfileAnswer::Disabled, with(&[2]), Err(Rule::ProfileDisabled)),
         ];
-        for (named, expected) in cases {
-            let decided = permit_to_partner(&bravo, &agreed, named.clone(), &home, Some(&agreed));
-            assert_eq!(decided, expected, "{named:?}");
+        for (named, with, expected) in cases {
+            let decided = permit_to_partner(&agreed, named.clone(), &home, Some(&with));
+            assert_eq!(decided, expected, "{named:?} {with:?}");
         }
         // A profile for migration alone permits nothing.
         for pre_selected in [ProfileAnswer::Unknown, ProfileAnswer::Disabled] {
-            let named = answer(migration_profile("bravo.example"));
-            let decided = permit_to_partner(&bravo, &agreed, named, &pre_selected, Some(&agreed));
+            let decided = permit_to_partner(&agreed, abroad(), &pre_selected, Some(&with(&[2])));
             assert_eq!(decided, Err(Rule::PartnerNotPermitted), "{pre_selected:?}");
         }
         let asks = |asked: &PermittedMigration, permitted| {
-            permit_to_partner(&bravo, asked, answer(home_profile()), &home, permitted)
+            permit_to_partner(asked, answer(home_profile()), &home, permitted)
         };
+        let with_home = with(&[home_index]);
         assert_eq!(asks(&agreed, None), Err(Rule::PartnerNotPermitted));
         let as_bob = PermittedMigration { partner_id: id("sip:bob.alpha@bravo.example"), ..agreed.clone() };
-        assert_eq!(asks(&as_bob, Some(&agreed)), Err(Rule::PartnerIdentityDiffers));
+        assert_eq!(asks(&as_bob, Some(&with_home)), Err(Rule::PartnerIdentityDiffers));
         let by_another = PermittedMigration { migration_id: Uuid::from_u128(8), ..agreed.clone() };
-        assert_eq!(asks(&by_another, Some(&agreed)), Err(Rule::MigrationEnded));
+        assert_eq!(asks(&by_another, Some(&with_home)), Err(Rule::MigrationEnded));
     }
 }

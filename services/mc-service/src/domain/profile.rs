@@ -57,6 +57,15 @@ pub struct PermittedMigration {
     pub partner_id: McServiceId,
 }
 
+/// A migration that both systems agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreedMigration {
+    /// By which, and as whom.
+    pub permitted: PermittedMigration,
+    /// The user profiles that the partner may apply.
+    pub profiles: BTreeSet<ProfileIndex>,
+}
+
 /// What holds for all users of an MC service (TS 23.280 A.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServiceTerms {

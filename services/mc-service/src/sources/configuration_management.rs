@@ -11,8 +11,8 @@ use tonic::transport::Channel;
 
 use super::{DEFAULT_TIMEOUT, ProfileSource, SourceError, of_remote, remote, understood, with_timeout};
 use crate::domain::profile::{
-    EffectiveProfile, PermittedMigration, PrivateCalls, ProfileAnswer, ProfileGroup, ServiceTerms,
-    UserProfile,
+    AgreedMigration, EffectiveProfile, PermittedMigration, PrivateCalls, ProfileAnswer, ProfileGroup,
+    ServiceTerms, UserProfile,
 };
 use crate::domain::user::{User, Visitor};
 use crate::wire;
@@ -66,18 +66,18 @@ impl ProfileSource for ConfigurationManagement {
         }
     }
 
-    async fn permitted_migration(
+    async fn agreed_migration(
         &self,
         user: &User,
         partner: &McSystemId,
-    ) -> Result<Option<PermittedMigration>, SourceError> {
+    ) -> Result<Option<AgreedMigration>, SourceError> {
         let message = proto::GetPermittedMigrationRequest {
             identity: Some(wire::user_identity(user)),
             partner_mc_system_id: partner.to_string(),
         };
         let answer = self.inner.clone().get_permitted_migration(with_timeout(message, self.timeout)).await;
         match answer {
-            Ok(answer) => permitted(&answer.into_inner()).map(Some),
+            Ok(answer) => agreed(&answer.into_inner()).map(Some),
             Err(status) => {
                 let remote = remote(&status);
                 if remote.reason == "MIGRATION_NOT_PERMITTED" { Ok(None) } else { Err(of_remote(&remote)) }
@@ -86,12 +86,16 @@ impl ProfileSource for ConfigurationManagement {
     }
 }
 
-fn permitted(answer: &proto::GetPermittedMigrationResponse) -> Result<PermittedMigration, SourceError> {
+fn agreed(answer: &proto::GetPermittedMigrationResponse) -> Result<AgreedMigration, SourceError> {
     let mut violations = Violations::new();
     let migration_id = wire::uuid(&mut violations, "migration_id", &answer.migration_id);
     let partner_id = violations.parse("partner_mc_service_id", &answer.partner_mc_service_id);
-    let (migration_id, partner_id) = understood(violations, migration_id.zip(partner_id))?;
-    Ok(PermittedMigration { migration_id, partner_id })
+    let indices = answer.profile_indices.iter();
+    let profiles: Option<BTreeSet<_>> =
+        indices.map(|index| violations.accept("profile_indices", ProfileIndex::try_from(*index))).collect();
+    let ((migration_id, partner_id), profiles) =
+        understood(violations, migration_id.zip(partner_id).zip(profiles))?;
+    Ok(AgreedMigration { permitted: PermittedMigration { migration_id, partner_id }, profiles })
 }
 
 fn decode(answer: proto::GetEffectiveProfileResponse) -> Result<EffectiveProfile, SourceError> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use mc_service::domain::alias::AliasForUser;
 use mc_service::domain::group::{Group, GroupForMember, Membership};
 use mc_service::domain::profile::{
-    EffectiveProfile, PermittedMigration, PrivateCalls, ProfileAnswer, ProfileGroup, ServiceTerms,
-    UserProfile,
+    AgreedMigration, EffectiveProfile, PermittedMigration, PrivateCalls, ProfileAnswer, ProfileGroup,
+    ServiceTerms, UserProfile,
 };
 use mc_service::domain::user::{User, Visitor};
 use mc_service::sources::{AliasSource, GroupSource, ProfileSource, SourceError};
@@ -146,14 +146,23 @@ impl ProfileSource for Sources {
         state.answer(Entity::ConfigurationManagement, found.unwrap_or(ProfileAnswer::Unknown))
     }
 
-    async fn permitted_migration(
+    async fn agreed_migration(
         &self,
         user: &User,
         partner: &McSystemId,
-    ) -> Result<Option<PermittedMigration>, SourceError> {
+    ) -> Result<Option<AgreedMigration>, SourceError> {
         let state = self.0.lock().unwrap();
-        let found = state.migrations.get(&(user.clone(), partner.clone())).cloned();
-        state.answer(Entity::ConfigurationManagement, found)
+        let of_user = state.profiles.iter().filter(|((owner, _), _)| owner == user);
+        let in_force = of_user.filter_map(|(_, answer)| match answer {
+            ProfileAnswer::InForce(effective) => Some(&effective.profile),
+            _ => None,
+        });
+        let is_for_partner =
+            |profile: &&UserProfile| profile.valid_in.is_empty() || profile.valid_in.contains(partner);
+        let profiles = in_force.filter(is_for_partner).map(|profile| profile.index).collect();
+        let permitted = state.migrations.get(&(user.clone(), partner.clone())).cloned();
+        let agreed = permitted.map(|permitted| AgreedMigration { permitted, profiles });
+        state.answer(Entity::ConfigurationManagement, agreed)
     }
 }
 
