@@ -50,6 +50,19 @@ impl<T> Stored<T> {
     }
 }
 
+/// What a transaction that reads a user holds her for. On Postgres issuing tokens and taking the right to them away wait for each other by
+/// it; SQLite lets one transaction write at a time anyway.
+///
+/// Else a token could be issued to somebody who was looked up just before she was revoked, and be dated after that. Everybody holds the user
+/// first, then her logins, then what is revoked, so that no two wait for each other at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Others may do the same.
+    ToIssue,
+    /// Nobody else may do either.
+    ToRevoke,
+}
+
 /// A page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page<T> {

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::refuse;
 use crate::app::App;
+use crate::app::trust::Extent;
 use crate::wire;
 
 /// The most users whose tokens are revoked at once.
@@ -34,7 +35,7 @@ impl TokenService for TokenApi {
         }
         let token = violations.finish(token).map_err(refuse)?;
         // What was revoked at another replica a moment ago counts here too.
-        self.0.refresh_trust().await.map_err(refuse)?;
+        self.0.refresh_trust(Extent::Recent).await.map_err(refuse)?;
         let Ok(user) = self.0.verifier.verify(token.expose_secret()) else {
             return Ok(Response::new(proto::IntrospectTokenResponse::default()));
         };

@@ -76,7 +76,7 @@ impl App {
             Begun::Granted(mutation) => mutation,
         };
         let transaction = &mut mutation.transaction;
-        let before = accounts::find_in(transaction, &terms.mc_id).await?;
+        let before = accounts::hold_to_change(transaction, &terms.mc_id).await?;
         let before = before.ok_or_else(|| Error::AccountNotFound(terms.mc_id.clone()))?;
         let account = match accounts::update(transaction, &terms, version, now).await {
             Ok(Some(account)) => account,

@@ -4,7 +4,7 @@
 use mcx_runtime::procedure_step;
 use mcx_store::StoreError;
 use mcx_types::Timestamp;
-use metrics::counter;
+use metrics::{Counter, counter};
 use tracing::Instrument;
 
 use super::App;
@@ -18,8 +18,10 @@ use crate::domain::security_token::{Expected, SecurityTokenRefusal, named_issuer
 use crate::error::Error;
 use crate::store::{grants, migrations, partner_trusts, revocations};
 
-/// What a client is told of a security token that is not taken, whatever the cause.
+/// What a client is told of a security token that is not taken, whatever the cause: of one that is good see [`NO_SCOPE`].
 pub(crate) const ASSERTION_REFUSED: &str = "the assertion is not valid";
+/// What a client is told whose security token is good, but for none of the scopes that it wants.
+pub(crate) const NO_SCOPE: &str = "the user may have none of the scopes";
 
 /// How it ended: a refusal, or a fault of ours.
 enum BearerError {
@@ -55,13 +57,17 @@ impl App {
     ) -> Result<Issued, TokenError> {
         match self.take(client, assertion, requested).await {
             Ok(issued) => {
-                taken("issued");
+                taken("issued", "none");
                 Ok(issued)
             }
             Err(BearerError::Refused(refusal)) => {
-                taken("refused");
+                taken("refused", refusal.cause());
                 tracing::info!(client_id = client.client_id, cause = %refusal, "security token refused");
-                Err(TokenError::InvalidGrant(ASSERTION_REFUSED))
+                Err(match refusal {
+                    // RFC 6749 5.2: with other scopes it would be taken.
+                    SecurityTokenRefusal::NoScope => TokenError::InvalidScope(NO_SCOPE),
+                    _ => TokenError::InvalidGrant(ASSERTION_REFUSED),
+                })
             }
             Err(BearerError::Fault(error)) => Err(TokenError::Fault(error)),
         }
@@ -98,7 +104,7 @@ impl App {
             if !is_new {
                 return Err(SecurityTokenRefusal::Replayed.into());
             }
-            let visitor = migrations::find_visitor_of(&mut transaction, &claims.iss, &claims.sub).await?;
+            let visitor = migrations::hold_visitor_of(&mut transaction, &claims.iss, &claims.sub).await?;
             let visitor = visitor.filter(|visitor| visitor.terms.is_valid_at(now));
             let visitor = visitor.ok_or(SecurityTokenRefusal::UserUnknown)?;
             let scopes = Scopes::requested(requested);
@@ -129,6 +135,15 @@ impl App {
     }
 }
 
-fn taken(outcome: &'static str) {
-    counter!("mcx_identity_management_security_tokens_total", "outcome" => outcome).increment(1);
+fn taken(outcome: &'static str, cause: &'static str) {
+    security_tokens(outcome, cause).increment(1);
+}
+
+/// There from the start: of a counter that appears with its first refusal, Prometheus sees no increase.
+pub(crate) fn count_unknown_keys_from_zero() {
+    security_tokens("refused", SecurityTokenRefusal::UnknownKey.cause()).increment(0);
+}
+
+fn security_tokens(outcome: &'static str, cause: &'static str) -> Counter {
+    counter!("mcx_identity_management_security_tokens_total", "outcome" => outcome, "cause" => cause)
 }

@@ -18,7 +18,7 @@ use crate::domain::scopes::Scopes;
 use crate::error::Error;
 use crate::store::{grants, revocations};
 
-/// How the user proved who she is (`acr`): by a password. TS 33.180 B.
+/// How an own user proved who she is (`acr`): by a password. TS 33.180 B. How and when a visitor did only her primary MC system knows.
 const PASSWORD: &str = "3gpp:acr:password";
 
 /// What a client gets at the token endpoint.
@@ -38,8 +38,10 @@ struct IdTokenClaims<'a> {
     aud: &'a str,
     exp: i64,
     iat: i64,
-    auth_time: i64,
-    acr: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,14 +77,15 @@ impl App {
         let access_token = sign(ACCESS_TOKEN_TYPE, &claims)?;
         let id_token = if scopes.contains(Scope::OpenId) {
             let ids = holder.service_identities();
+            let is_own = matches!(holder, Holder::Own(_));
             let claims = IdTokenClaims {
                 iss: &self.issuer,
                 sub: holder.subject(),
                 aud: &family.client_id,
                 exp: expires_at,
                 iat: seconds(now),
-                auth_time: seconds(family.authenticated_at),
-                acr: PASSWORD,
+                auth_time: is_own.then(|| seconds(family.authenticated_at)),
+                acr: is_own.then_some(PASSWORD),
                 nonce: family.nonce.as_deref(),
                 mcptt_id: ids.get(&McService::Ptt),
                 mcvideo_id: ids.get(&McService::Video),

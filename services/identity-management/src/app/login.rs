@@ -1,8 +1,9 @@
 //! A user proves who she is with her password, and her client gets a code. TS 33.180 5.1.2, OpenID Connect Core 3.1.2.
 
+use mcx_store::Transaction;
 use mcx_types::{McId, Timestamp};
 use metrics::counter;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::App;
@@ -22,9 +23,9 @@ pub(crate) enum Login {
     Code(Zeroizing<String>),
     /// There is no such account, it is disabled, or the password is wrong: nobody is told which.
     Refused,
-    /// No password was looked at.
+    /// No password counts, not even the right one.
     Locked {
-        /// When one will be.
+        /// When one will.
         until: Timestamp,
     },
 }
@@ -58,17 +59,33 @@ impl App {
             Some(mc_id) => accounts::find_with_password(&self.database, mc_id).await?,
             None => None,
         };
-        let (account, hash) = found.map_or((None, None), |(account, hash)| (Some(account.value), hash));
+        let hash = found.and_then(|(_, hash)| hash);
         // The same work whether there is such an account or not, and the same count of failures.
-        let is_right = self.hasher.is_right(password, hash).await?;
-        let account = account.filter(|account| is_right && account.terms.state == AccountState::Enabled);
+        let is_right = self.hasher.is_right(password, hash.clone()).await?;
+
+        // Meanwhile others may have been wrong too often, and what the hash was read from may have changed.
+        let now = self.clock.now();
+        let mut transaction = self.database.begin().await?;
+        let (here, everywhere) = logins::hold_history(&mut transaction, name, &source, now).await?;
+        if let Some(until) = locked_until(&here, &everywhere, now) {
+            logged_in("locked");
+            return Ok(Login::Locked { until });
+        }
+        let held = match &mc_id {
+            Some(mc_id) if is_right => accounts::hold_with_password(&mut transaction, mc_id).await?,
+            Some(_) | None => None,
+        };
+        let account = held.filter(|(_, hash_now)| is_same(hash.as_ref(), hash_now.as_ref()));
+        let account = account.map(|(account, _)| account.value);
+        let account = account.filter(|account| account.terms.state == AccountState::Enabled);
         let Some(account) = account else {
-            self.count_failure(name, &source).await?;
+            self.count_failure(&mut transaction, name, &source, now).await?;
+            transaction.commit().await?;
             logged_in("refused");
             tracing::info!(source, "login refused");
             return Ok(Login::Refused);
         };
-        logins::succeed(&self.database, name, &source, now).await?;
+        logins::succeed(&mut transaction, name, &source, now).await?;
         let family = TokenFamily {
             id: uuid(&self.randomness),
             client_id: request.client_id.clone(),
@@ -87,7 +104,6 @@ impl App {
             used_at: None,
         };
         let text = secret(&self.randomness);
-        let mut transaction = self.database.begin().await?;
         grants::insert_family(&mut transaction, &code.family).await?;
         grants::insert_code(&mut transaction, &fingerprint(&text), &code).await?;
         transaction.commit().await?;
@@ -96,20 +112,33 @@ impl App {
         Ok(Login::Code(text))
     }
 
-    async fn count_failure(&self, name: &str, source: &str) -> Result<(), Error> {
-        let now = self.clock.now();
+    async fn count_failure(
+        &self,
+        transaction: &mut Transaction,
+        name: &str,
+        source: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let passwords: &PasswordConfig = &self.config.passwords;
         let window = i64::try_from(passwords.failure_window.as_micros()).unwrap_or(i64::MAX);
         let forget_before = Timestamp::from_micros(now.as_micros().saturating_sub(window));
         for (source, policy) in
             [(source, passwords.per_source()), (logins::EVERYWHERE, passwords.per_account())]
         {
-            let failures = logins::count_failure(&self.database, name, source, now, forget_before).await?;
+            let failures = logins::count_failure(transaction, name, source, now, forget_before).await?;
             if let Some(until) = policy.lock_after(failures, now) {
-                logins::lock(&self.database, name, source, until).await?;
+                logins::lock(transaction, name, source, until).await?;
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the password is still the one that was looked at: each hash has a salt of its own.
+fn is_same(hash: Option<&SecretString>, hash_now: Option<&SecretString>) -> bool {
+    match (hash, hash_now) {
+        (Some(hash), Some(hash_now)) => hash.expose_secret() == hash_now.expose_secret(),
+        _ => false,
     }
 }
 

@@ -33,7 +33,7 @@ impl App {
                 return Err(Error::PartnerTrustMismatch { mc_system_id: terms.primary, mismatch });
             }
             let id = terms.migration_id;
-            let before = migrations::find_visitor(&mut transaction, id).await?;
+            let before = migrations::hold_visitor(&mut transaction, id).await?;
             if let Some(before) = &before
                 && before.terms == terms
             {
@@ -68,8 +68,11 @@ impl App {
         let mut transaction = self.database.begin().await?;
         let mut revoked = Revocations::default();
         let mut count = 0;
+        // In one order, whoever asks: else two that remove the same visitors could wait for each other.
+        let mut migration_ids = migration_ids.to_vec();
+        migration_ids.sort();
         for id in migration_ids {
-            if let Some(subject) = migrations::delete_visitor(&mut transaction, *id).await? {
+            if let Some(subject) = migrations::delete_visitor(&mut transaction, id).await? {
                 self.revoke_subject_in(&mut transaction, &subject, &mut revoked).await?;
                 count += 1;
             }

@@ -12,7 +12,7 @@ use super::tokens::Authenticated;
 use crate::domain::grant::fingerprint;
 use crate::error::Error;
 use crate::store::revocations::{self, Revocations};
-use crate::store::{accounts, grants, migrations};
+use crate::store::{Hold, grants, migrations};
 
 /// How far ahead of now tokens are void: one that is issued while the revocation is being written counts as issued before it.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -30,15 +30,19 @@ impl App {
         let mut transaction = self.database.begin().await?;
         let mut revoked = Revocations::default();
         let mut count = 0;
-        for subject in subjects {
-            if self.is_known(&mut transaction, subject).await? {
+        // In one order, whoever asks: else two that revoke the same users could wait for each other.
+        let (mut subjects, mut migrations) = (subjects.to_vec(), migrations.to_vec());
+        subjects.sort();
+        migrations.sort();
+        for subject in &subjects {
+            if self.held(&mut transaction, subject, Hold::ToRevoke).await?.is_some() {
                 self.revoke_subject_in(&mut transaction, subject, &mut revoked).await?;
                 count += 1;
             }
         }
         for migration in migrations {
-            if let Some(subject) = migrations::subject_of_migration(&mut transaction, *migration).await? {
-                self.revoke_subject_in(&mut transaction, &subject, &mut revoked).await?;
+            if let Some(visitor) = migrations::hold_visitor(&mut transaction, migration).await? {
+                self.revoke_subject_in(&mut transaction, &visitor.subject, &mut revoked).await?;
                 count += 1;
             }
         }
@@ -49,7 +53,7 @@ impl App {
     }
 
     /// Revokes all tokens of a user in a transaction of the caller, who hands what is added to `revoked` to [`App::tokens_revoked`]
-    /// afterwards.
+    /// afterwards, and holds the user to revoke, or has changed or removed her.
     pub(crate) async fn revoke_subject_in(
         &self,
         transaction: &mut Transaction,
@@ -64,7 +68,7 @@ impl App {
         let lifetime = self.config.longest_token_lifetime();
         let forget_at = revoked_at.saturating_add(lifetime).saturating_add(CLOCK_SKEW);
         grants::revoke_families_of(transaction, subject, self.clock.now()).await?;
-        revocations::revoke_subject(transaction, subject, revoked_at, forget_at).await?;
+        revocations::revoke_subject(transaction, subject, revoked_at, forget_at, self.clock.now()).await?;
         counter!("mcx_identity_management_subject_revocations_total").increment(1);
         revoked.subjects.insert(subject.clone(), revoked_at);
         Ok(())
@@ -85,7 +89,8 @@ impl App {
             match self.verifier.verify(token) {
                 Ok(user) if user.client_id == client.client_id => {
                     let forget_at = user.expires_at.saturating_add(CLOCK_SKEW);
-                    revocations::revoke_token(&mut transaction, &user.token_id, forget_at).await?;
+                    revocations::revoke_token(&mut transaction, &user.token_id, forget_at, self.clock.now())
+                        .await?;
                     revoked.tokens.insert(user.token_id, forget_at);
                 }
                 Ok(_) | Err(_) => return Ok(()),
@@ -95,10 +100,5 @@ impl App {
         counter!("mcx_identity_management_token_revocations_total").increment(1);
         self.tokens_revoked(revoked).await;
         Ok(())
-    }
-
-    async fn is_known(&self, transaction: &mut Transaction, subject: &Subject) -> Result<bool, Error> {
-        let account = accounts::find_by_subject_in(transaction, subject).await?;
-        Ok(account.is_some() || migrations::find_visitor_by_subject(transaction, subject).await?.is_some())
     }
 }

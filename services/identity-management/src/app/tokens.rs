@@ -14,12 +14,14 @@ use crate::domain::grant::{GrantRefusal, TokenFamily, fingerprint};
 use crate::domain::scopes::Scopes;
 use crate::error::Error;
 use crate::store::revocations::Revocations;
-use crate::store::{accounts, clients, grants, migrations};
+use crate::store::{Hold, accounts, clients, grants, migrations};
 
 /// What a client is told of a code that is worth nothing, whatever the cause.
 pub(crate) const CODE_REFUSED: &str = "the authorization code is not valid";
 /// What a client is told of a refresh token that is worth nothing, whatever the cause.
 pub(crate) const REFRESH_REFUSED: &str = "the refresh token is not valid";
+/// What a client is told that wants more by a refresh token than it got with it.
+const SCOPE_NOT_GRANTED: &str = "a scope was not granted before";
 
 /// Why the token endpoint issues nothing: RFC 6749 5.2, RFC 8693 2.2.2.
 #[derive(Debug, Clone)]
@@ -32,8 +34,8 @@ pub(crate) enum TokenError {
     InvalidGrant(&'static str),
     /// `unsupported_grant_type`
     UnsupportedGrantType,
-    /// `invalid_scope`
-    InvalidScope,
+    /// `invalid_scope`, with the one description of its kind of grant.
+    InvalidScope(&'static str),
     /// `invalid_target`
     InvalidTarget,
     /// Something of ours is away or broken.
@@ -139,7 +141,7 @@ impl App {
         if let Some(requested) = requested {
             let requested = Scopes::requested(requested);
             if !requested.is_subset_of(&scopes) {
-                return Err(TokenError::InvalidScope);
+                return Err(TokenError::InvalidScope(SCOPE_NOT_GRANTED));
             }
             scopes = requested;
         }
@@ -157,7 +159,12 @@ impl App {
         family: &TokenFamily,
         scopes: Scopes,
     ) -> Result<Issued, TokenError> {
-        let holder = self.holder(transaction, &family.subject).await?;
+        // Now, and until the tokens are stored: a revocation waits, or was waited for.
+        let holder = self.held(transaction, &family.subject, Hold::ToIssue).await?;
+        let family = grants::hold_family(transaction, family.id).await?;
+        let Some(family) = family.filter(|family| family.revoked_at.is_none()) else {
+            return Err(refused(grant, client, GrantRefusal::Revoked));
+        };
         let holder = holder.filter(|holder| holder.is_admitted_at(self.clock.now()));
         let Some(holder) = holder else {
             return Err(refused(grant, client, GrantRefusal::UserNotAdmitted));
@@ -176,7 +183,7 @@ impl App {
         if scopes.is_empty() {
             return Err(refused(grant, client, GrantRefusal::NoScope));
         }
-        Ok(self.issue(transaction, family, &holder, scopes).await?)
+        Ok(self.issue(transaction, &family, &holder, scopes).await?)
     }
 
     /// Who a subject is now.
@@ -189,6 +196,20 @@ impl App {
             return Ok(Some(Holder::Own(account.value)));
         }
         Ok(migrations::find_visitor_by_subject(transaction, subject).await?.map(Holder::Visitor))
+    }
+
+    /// Who a subject is until the transaction ends.
+    pub(crate) async fn held(
+        &self,
+        transaction: &mut Transaction,
+        subject: &Subject,
+        hold: Hold,
+    ) -> Result<Option<Holder>, Error> {
+        if let Some(account) = accounts::hold_by_subject(transaction, subject, hold).await? {
+            return Ok(Some(Holder::Own(account.value)));
+        }
+        let visitor = migrations::hold_visitor_by_subject(transaction, subject, hold).await?;
+        Ok(visitor.map(Holder::Visitor))
     }
 
     async fn replayed<T>(

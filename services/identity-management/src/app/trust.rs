@@ -1,9 +1,11 @@
 //! Keys and revocations as they are now: who signs, and what everybody is told to believe.
 //!
-//! The database is the truth. Each replica keeps what it read last, and reads again at intervals. In between it is told what is revoked, by
+//! The database is the truth. Each replica keeps what it read last, and reads again at intervals: keys in full, and of the revocations those
+//! that were recorded lately; now and then all of them, which also forgets those that have expired. In between it is told what is revoked, by
 //! its own requests and by other replicas, and tells those who watch it just that: a revocation costs the same however many there are.
 
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::Duration;
 
 use mcx_federation::access_token::{RevokedTokens, TokenKey, TokenTrust};
 use mcx_types::{Subject, Timestamp};
@@ -19,6 +21,13 @@ use crate::store::signing_keys::{self, StoredKey};
 
 /// The channel on which replicas tell each other what is revoked, or, with nothing, that keys changed.
 pub(crate) const CHANGES: &str = "trust-changes";
+
+/// How often all revocations are read.
+const FULL_READING_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How long before the last reading a revocation may be recorded that it did not find: clocks of replicas differ, and what is recorded is found
+/// when its transaction ends.
+const RECORDING_MARGIN: Duration = Duration::from_secs(30);
 
 /// More than so many revocations at once are not told to other replicas one by one: they read them.
 const TOLD_AT_ONCE: usize = 1_000;
@@ -49,6 +58,36 @@ struct ToldRevocations {
     subjects: Vec<(Subject, i64)>,
 }
 
+/// What of the revocations is to be read. Keys are read in full anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of them.
+    All,
+    /// Those recorded since the last reading, unless it is time for all of them.
+    Recent,
+}
+
+/// When this replica read revocations.
+#[derive(Debug, Default)]
+struct Readings {
+    last: Option<Timestamp>,
+    last_of_all: Option<Timestamp>,
+}
+
+impl Readings {
+    /// Since when what is recorded is to be read; `None`: all is.
+    fn since(&self, now: Timestamp) -> Option<Timestamp> {
+        let (last, last_of_all) = (self.last?, self.last_of_all?);
+        // Once set back, the own clock says nothing of what was read.
+        let is_set_back = now < last;
+        if is_set_back || now.saturating_since(last_of_all) >= FULL_READING_INTERVAL {
+            return None;
+        }
+        let margin = i64::try_from(RECORDING_MARGIN.as_micros()).unwrap_or(i64::MAX);
+        Some(Timestamp::from_micros(last.as_micros().saturating_sub(margin)))
+    }
+}
+
 /// What this replica knows.
 pub(crate) struct TrustState {
     /// `None`: nothing was read yet.
@@ -56,7 +95,7 @@ pub(crate) struct TrustState {
     news: broadcast::Sender<News>,
     signer: watch::Sender<Option<Arc<Signer>>>,
     /// One reads, or adds to what was read, at a time, so that what is told never goes back in time.
-    reading: Mutex<()>,
+    reading: Mutex<Readings>,
 }
 
 impl TrustState {
@@ -65,7 +104,7 @@ impl TrustState {
             known: SyncMutex::default(),
             news: broadcast::Sender::new(NEWS_KEPT),
             signer: watch::Sender::new(None),
-            reading: Mutex::new(()),
+            reading: Mutex::default(),
         }
     }
 
@@ -111,24 +150,34 @@ impl TrustState {
 
 impl App {
     /// Reads keys and revocations again, and makes the first keys where there are none.
-    pub(crate) async fn refresh_trust(&self) -> Result<(), Error> {
-        let _reading = self.trust.reading.lock().await;
+    pub(crate) async fn refresh_trust(&self, extent: Extent) -> Result<(), Error> {
+        let mut readings = self.trust.reading.lock().await;
         let now = self.clock.now();
         let mut keys = signing_keys::list(&self.database).await?;
         if !keys.iter().any(|key| key.facts.state == SigningKeyState::Active) {
             keys = self.make_missing_keys().await?;
         }
-        let revocations = revocations::all(&self.database, now).await?;
         let active = keys.iter().find(|key| key.facts.state == SigningKeyState::Active);
         let active = active.ok_or_else(|| Error::Internal("there is no active signing key".to_owned()))?;
         let signer = Arc::new(self.open_signer(active)?);
         let mut public: Vec<PublicKey> =
             keys.iter().filter(|key| is_published(key, now)).map(|key| key.facts.public.clone()).collect();
         public.sort_by(|one, other| one.kid.cmp(&other.kid));
-        let snapshot = Snapshot { keys: public, revocations };
-        self.verifier.replace_trust(self.token_trust(&snapshot)?);
-        self.trust.signer.send_replace(Some(signer));
-        self.trust.replace(snapshot);
+        let are_known = self.trust.known(|known| known.is_some_and(|known| known.keys == public));
+        let since = if extent == Extent::Recent && are_known { readings.since(now) } else { None };
+        if let Some(since) = since {
+            let recent = revocations::recorded_since(&self.database, since, now).await?;
+            self.trust.signer.send_replace(Some(signer));
+            self.add_revoked(&recent);
+        } else {
+            let revocations = revocations::all(&self.database, now).await?;
+            let snapshot = Snapshot { keys: public, revocations };
+            self.verifier.replace_trust(self.token_trust(&snapshot)?);
+            self.trust.signer.send_replace(Some(signer));
+            self.trust.replace(snapshot);
+            readings.last_of_all = Some(now);
+        }
+        readings.last = Some(now);
         Ok(())
     }
 
@@ -158,8 +207,15 @@ impl App {
     /// Should nothing have been read yet, the first reading finds it.
     async fn note_revoked(&self, revoked: &Revocations) {
         let _reading = self.trust.reading.lock().await;
+        self.add_revoked(revoked);
+    }
+
+    /// To be called by whoever reads, or adds to what was read.
+    fn add_revoked(&self, revoked: &Revocations) {
         let news = self.trust.add(revoked);
-        self.verifier.revoke(revoked_tokens(&news));
+        if !news.is_empty() {
+            self.verifier.revoke(revoked_tokens(&news));
+        }
     }
 
     /// Whether tokens can be signed: a key was read since the start.
@@ -171,7 +227,7 @@ impl App {
     ///
     /// The change is durable; should it not be readable just now, it is at the next interval.
     pub(crate) async fn trust_changed(&self) {
-        if let Err(error) = self.refresh_trust().await {
+        if let Err(error) = self.refresh_trust(Extent::All).await {
             tracing::warn!(%error, "keys and revocations cannot be read, they stay as they are");
         }
         if let Err(error) = self.cache.publish(CHANGES, "").await {
@@ -243,4 +299,23 @@ impl From<ToldRevocations> for Revocations {
 
 fn is_published(key: &StoredKey, now: Timestamp) -> bool {
     key.facts.remove_at.is_none_or(|remove_at| now < remove_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000)
+    }
+
+    #[test]
+    fn everything_is_read_first_and_every_ten_minutes_and_after_the_clock_was_set_back() {
+        let readings = Readings { last: Some(at(1_500)), last_of_all: Some(at(1_000)) };
+        assert_eq!(Readings::default().since(at(1_500)), None);
+        assert_eq!(readings.since(at(1_500)), Some(at(1_470)));
+        assert_eq!(readings.since(at(1_599)), Some(at(1_470)));
+        assert_eq!(readings.since(at(1_600)), None);
+        assert_eq!(readings.since(at(1_499)), None);
+    }
 }

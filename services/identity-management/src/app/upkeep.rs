@@ -11,7 +11,8 @@ use mcx_types::Timestamp;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::App;
-use super::trust::CHANGES;
+use super::bearer::count_unknown_keys_from_zero;
+use super::trust::{CHANGES, Extent};
 use crate::error::Error;
 use crate::store::{grants, logins, revocations};
 
@@ -49,6 +50,7 @@ impl App {
     /// Runs until it is dropped; without it the service never becomes ready.
     pub(crate) async fn upkeep(&self, readiness: &Readiness) {
         let latches = latches(readiness);
+        count_unknown_keys_from_zero();
         tokio::join!(
             self.watch_dependencies(&latches),
             self.follow_trust(&latches),
@@ -72,9 +74,13 @@ impl App {
     async fn follow_trust(&self, latches: &Latches) {
         let mut changes = self.cache.subscribe(CHANGES);
         let mut ticks = every(self.config.trust_refresh_interval);
+        let mut extent = Extent::All;
         loop {
-            match self.refresh_trust().await {
-                Ok(()) => latches.keys.up(),
+            match self.refresh_trust(extent).await {
+                Ok(()) => {
+                    latches.keys.up();
+                    extent = Extent::Recent;
+                }
                 Err(error) => {
                     if !self.can_sign() {
                         latches.keys.down(error.to_string());
@@ -87,7 +93,10 @@ impl App {
                     _ = ticks.tick() => break,
                     message = changes.next() => match message {
                         Some(Notification::Message(message)) if self.heard(&message).await => {}
-                        _ => break,
+                        _ => {
+                            extent = Extent::All;
+                            break;
+                        }
                     },
                 }
             }

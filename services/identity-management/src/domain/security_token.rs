@@ -76,6 +76,28 @@ pub(crate) enum SecurityTokenRefusal {
     NoScope,
 }
 
+impl SecurityTokenRefusal {
+    /// Its name in metrics.
+    pub(crate) fn cause(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::WrongAlgorithm => "algorithm",
+            Self::WrongType => "type",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongSignature => "signature",
+            Self::NotForUs => "audience",
+            Self::NotForClient => "client",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Expired => "expired",
+            Self::LifetimeTooLong => "lifetime",
+            Self::Replayed => "replayed",
+            Self::UserUnknown => "not_mapped",
+            Self::NoScope => "scope",
+        }
+    }
+}
+
 /// For whom a security token must be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected<'a> {
@@ -121,7 +143,8 @@ pub(crate) fn verify(
     if claims.exp.saturating_add(CLOCK_SKEW) <= now {
         return Err(SecurityTokenRefusal::Expired);
     }
-    if claims.exp <= claims.iat || claims.exp.saturating_sub(claims.iat) > LONGEST_LIFETIME + CLOCK_SKEW {
+    // Both are by the clock of the issuer.
+    if claims.exp <= claims.iat || claims.exp.saturating_sub(claims.iat) > LONGEST_LIFETIME {
         return Err(SecurityTokenRefusal::LifetimeTooLong);
     }
     if claims.jti.is_empty() || claims.jti.len() > TOKEN_ID_LIMIT {
@@ -161,4 +184,35 @@ fn signed_claims(token: &str, keys: &[PublicKey]) -> Result<SecurityTokenClaims,
         ErrorKind::InvalidSignature => SecurityTokenRefusal::WrongSignature,
         _ => SecurityTokenRefusal::Malformed("the claims are not those of a security token"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_a_cause_of_its_own() {
+        let refusals = [
+            SecurityTokenRefusal::Malformed("it is"),
+            SecurityTokenRefusal::WrongAlgorithm,
+            SecurityTokenRefusal::WrongType,
+            SecurityTokenRefusal::UnknownIssuer,
+            SecurityTokenRefusal::UnknownKey,
+            SecurityTokenRefusal::WrongSignature,
+            SecurityTokenRefusal::NotForUs,
+            SecurityTokenRefusal::NotForClient,
+            SecurityTokenRefusal::NotYetValid,
+            SecurityTokenRefusal::Expired,
+            SecurityTokenRefusal::LifetimeTooLong,
+            SecurityTokenRefusal::Replayed,
+            SecurityTokenRefusal::UserUnknown,
+            SecurityTokenRefusal::NoScope,
+        ];
+        let causes: BTreeSet<&str> = refusals.iter().map(SecurityTokenRefusal::cause).collect();
+        assert_eq!(causes.len(), refusals.len());
+        let is_label = |cause: &&str| cause.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        assert!(causes.iter().all(is_label) && !causes.contains("none"), "{causes:?}");
+    }
 }

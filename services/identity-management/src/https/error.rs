@@ -50,7 +50,7 @@ impl IntoResponse for TokenError {
             Self::InvalidRequest(description) => bad("invalid_request", description),
             Self::InvalidGrant(description) => bad("invalid_grant", description),
             Self::UnsupportedGrantType => bad("unsupported_grant_type", "the grant type is not supported"),
-            Self::InvalidScope => bad("invalid_scope", "a scope was not granted before"),
+            Self::InvalidScope(description) => bad("invalid_scope", description),
             Self::InvalidTarget => bad("invalid_target", "the user may not migrate there"),
             Self::InvalidClient => {
                 let mut response = refused(

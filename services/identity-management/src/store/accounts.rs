@@ -5,7 +5,7 @@ use mcx_types::{McId, McService, McServiceId, Subject, Timestamp};
 use secrecy::SecretString;
 
 use super::columns::{corrupt, parse, scopes, service_identities, service_identities_json, time};
-use super::{Page, Stored};
+use super::{Hold, Page, Stored};
 use crate::domain::account::{Account, AccountState, AccountTerms, ServiceIdentities};
 
 #[derive(sqlx::FromRow)]
@@ -90,12 +90,53 @@ pub(crate) async fn find_by_subject_in(
     read(transaction.statement(BY_SUBJECT).bind(subject.as_str()).fetch_optional().await?)
 }
 
+/// The account as it stays until the transaction ends.
+pub(crate) async fn hold_to_change(
+    transaction: &mut Transaction,
+    mc_id: &McId,
+) -> Result<Option<Stored<Account>>, StoreError> {
+    const HOLD: &str = "SELECT * FROM account WHERE mc_id = $1 FOR NO KEY UPDATE";
+    let statement = transaction.engine().dialect(HOLD, BY_MC_ID);
+    read(transaction.statement(statement).bind(mc_id.as_str()).fetch_optional().await?)
+}
+
+/// The account of a subject as it stays until the transaction ends.
+pub(crate) async fn hold_by_subject(
+    transaction: &mut Transaction,
+    subject: &Subject,
+    hold: Hold,
+) -> Result<Option<Stored<Account>>, StoreError> {
+    let on_postgres = match hold {
+        Hold::ToIssue => "SELECT * FROM account WHERE subject = $1 FOR SHARE",
+        // Exchange targets may still be given to her.
+        Hold::ToRevoke => "SELECT * FROM account WHERE subject = $1 FOR NO KEY UPDATE",
+    };
+    let statement = transaction.engine().dialect(on_postgres, BY_SUBJECT);
+    read(transaction.statement(statement).bind(subject.as_str()).fetch_optional().await?)
+}
+
+/// An account with the hash of its password.
+pub(crate) type WithPassword = (Stored<Account>, Option<SecretString>);
+
 /// An account with the hash of its password, for a login.
 pub(crate) async fn find_with_password(
     database: &Database,
     mc_id: &McId,
-) -> Result<Option<(Stored<Account>, Option<SecretString>)>, StoreError> {
-    let row: Option<Row> = database.statement(BY_MC_ID).bind(mc_id.as_str()).fetch_optional().await?;
+) -> Result<Option<WithPassword>, StoreError> {
+    read_with_password(database.statement(BY_MC_ID).bind(mc_id.as_str()).fetch_optional().await?)
+}
+
+/// The same as it stays until the transaction ends: held to issue.
+pub(crate) async fn hold_with_password(
+    transaction: &mut Transaction,
+    mc_id: &McId,
+) -> Result<Option<WithPassword>, StoreError> {
+    let statement =
+        transaction.engine().dialect("SELECT * FROM account WHERE mc_id = $1 FOR SHARE", BY_MC_ID);
+    read_with_password(transaction.statement(statement).bind(mc_id.as_str()).fetch_optional().await?)
+}
+
+fn read_with_password(row: Option<Row>) -> Result<Option<WithPassword>, StoreError> {
     row.map(|mut row| {
         let hash = row.password_hash.clone().map(SecretString::from);
         row.password_hash = row.password_hash.map(|_| String::new());

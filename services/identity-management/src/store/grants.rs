@@ -44,6 +44,20 @@ async fn family(transaction: &mut Transaction, id: &str) -> Result<TokenFamily, 
     row.try_into()
 }
 
+/// A login as it stays until the transaction ends: held to issue, after the user.
+pub(crate) async fn hold_family(
+    transaction: &mut Transaction,
+    id: Uuid,
+) -> Result<Option<TokenFamily>, StoreError> {
+    let statement = transaction.engine().dialect(
+        "SELECT * FROM token_family WHERE family_id = $1 FOR SHARE",
+        "SELECT * FROM token_family WHERE family_id = $1",
+    );
+    let row: Option<FamilyRow> =
+        transaction.statement(statement).bind(id.to_string()).fetch_optional().await?;
+    row.map(TryInto::try_into).transpose()
+}
+
 pub(crate) async fn insert_family(
     transaction: &mut Transaction,
     family: &TokenFamily,
@@ -188,7 +202,7 @@ pub(crate) async fn insert_issued_token(
     Ok(())
 }
 
-/// Revokes all that came of a login; its access tokens become revoked ones.
+/// Revokes all that came of a login; its access tokens become revoked ones. Waits for whoever holds the login to issue one more.
 pub(crate) async fn revoke_family(
     transaction: &mut Transaction,
     family_id: Uuid,
@@ -203,8 +217,8 @@ pub(crate) async fn revoke_family(
         .await?;
     let revoked: Vec<(String, i64)> = transaction
         .statement(
-            "INSERT INTO revoked_token (token_id, expires_at) \
-             SELECT token_id, expires_at FROM issued_token WHERE family_id = $1 AND expires_at > $2 \
+            "INSERT INTO revoked_token (token_id, expires_at, recorded_at) \
+             SELECT token_id, expires_at, $2 FROM issued_token WHERE family_id = $1 AND expires_at > $2 \
              ON CONFLICT (token_id) DO NOTHING RETURNING token_id, expires_at",
         )
         .bind(id.as_str())

@@ -1,6 +1,7 @@
-//! Wrong and right passwords, by MC ID and source. The empty source stands for all together.
+//! Wrong and right passwords, by MC ID and source. The empty source stands for all together; its row is what those who write to an MC ID
+//! queue for.
 
-use mcx_store::{Database, StoreError};
+use mcx_store::{Database, Statement, StoreError, Transaction};
 use mcx_types::Timestamp;
 
 use super::columns::optional_time;
@@ -27,20 +28,42 @@ impl From<&Row> for LoginHistory {
     }
 }
 
+const HISTORY: &str = "SELECT source, failures, locked_until, succeeded_at FROM login_source WHERE mc_id = $1 AND source IN ($2, '')";
+
 /// What is known of an MC ID: from this source, and from all together.
 pub(crate) async fn history(
     database: &Database,
     mc_id: &str,
     source: &str,
 ) -> Result<(LoginHistory, LoginHistory), StoreError> {
-    let rows: Vec<Row> = database
+    read_history(database.statement(HISTORY), mc_id, source).await
+}
+
+/// The same as it stays until the transaction ends: of logins that were looked at together each sees what the one before it counted.
+pub(crate) async fn hold_history(
+    transaction: &mut Transaction,
+    mc_id: &str,
+    source: &str,
+    now: Timestamp,
+) -> Result<(LoginHistory, LoginHistory), StoreError> {
+    transaction
         .statement(
-            "SELECT source, failures, locked_until, succeeded_at FROM login_source WHERE mc_id = $1 AND source IN ($2, '')",
+            "INSERT INTO login_source (mc_id, source, failures, updated_at) VALUES ($1, '', 0, $2) \
+             ON CONFLICT (mc_id, source) DO UPDATE SET failures = login_source.failures",
         )
         .bind(mc_id)
-        .bind(source)
-        .fetch_all()
+        .bind(now.as_micros())
+        .execute()
         .await?;
+    read_history(transaction.statement(HISTORY), mc_id, source).await
+}
+
+async fn read_history(
+    statement: Statement<'_>,
+    mc_id: &str,
+    source: &str,
+) -> Result<(LoginHistory, LoginHistory), StoreError> {
+    let rows: Vec<Row> = statement.bind(mc_id).bind(source).fetch_all().await?;
     let of = |wanted: &str| {
         rows.iter().find(|row| row.source == wanted).map(LoginHistory::from).unwrap_or_default()
     };
@@ -65,13 +88,13 @@ pub(crate) async fn locks(
 
 /// Counts a wrong password; how many there are now. They are forgotten `forget_before`.
 pub(crate) async fn count_failure(
-    database: &Database,
+    transaction: &mut Transaction,
     mc_id: &str,
     source: &str,
     now: Timestamp,
     forget_before: Timestamp,
 ) -> Result<u32, StoreError> {
-    let (failures,): (i64,) = database
+    let (failures,): (i64,) = transaction
         .statement(
             "INSERT INTO login_source (mc_id, source, failures, updated_at) VALUES ($1, $2, 1, $3) \
              ON CONFLICT (mc_id, source) DO UPDATE SET updated_at = excluded.updated_at, \
@@ -87,15 +110,18 @@ pub(crate) async fn count_failure(
     Ok(u32::try_from(failures).unwrap_or(u32::MAX))
 }
 
-/// Looks at no password until then.
+/// Looks at no password until then, or longer where it was to be so.
 pub(crate) async fn lock(
-    database: &Database,
+    transaction: &mut Transaction,
     mc_id: &str,
     source: &str,
     until: Timestamp,
 ) -> Result<(), StoreError> {
-    database
-        .statement("UPDATE login_source SET locked_until = $3 WHERE mc_id = $1 AND source = $2")
+    transaction
+        .statement(
+            "UPDATE login_source SET locked_until = CASE WHEN locked_until > $3 THEN locked_until ELSE $3 END \
+             WHERE mc_id = $1 AND source = $2",
+        )
         .bind(mc_id)
         .bind(source)
         .bind(until.as_micros())
@@ -106,12 +132,12 @@ pub(crate) async fn lock(
 
 /// Notes a right password.
 pub(crate) async fn succeed(
-    database: &Database,
+    transaction: &mut Transaction,
     mc_id: &str,
     source: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    database
+    transaction
         .statement(
             "INSERT INTO login_source (mc_id, source, failures, succeeded_at, updated_at) VALUES ($1, $2, 0, $3, $3) \
              ON CONFLICT (mc_id, source) DO UPDATE SET failures = 0, locked_until = NULL, \
@@ -122,24 +148,26 @@ pub(crate) async fn succeed(
         .bind(now.as_micros())
         .execute()
         .await?;
-    database
+    transaction.statement(LIFT_EVERYWHERE).bind(mc_id).execute().await?;
+    Ok(())
+}
+
+const LIFT_EVERYWHERE: &str =
+    "UPDATE login_source SET failures = 0, locked_until = NULL WHERE mc_id = $1 AND source = ''";
+
+/// Lifts all locks of an MC ID.
+pub(crate) async fn unlock(database: &Database, mc_id: &str) -> Result<(), StoreError> {
+    let mut transaction = database.begin().await?;
+    // First what logins hold first.
+    transaction.statement(LIFT_EVERYWHERE).bind(mc_id).execute().await?;
+    transaction
         .statement(
-            "UPDATE login_source SET failures = 0, locked_until = NULL WHERE mc_id = $1 AND source = ''",
+            "UPDATE login_source SET failures = 0, locked_until = NULL WHERE mc_id = $1 AND source <> ''",
         )
         .bind(mc_id)
         .execute()
         .await?;
-    Ok(())
-}
-
-/// Lifts all locks of an MC ID.
-pub(crate) async fn unlock(database: &Database, mc_id: &str) -> Result<(), StoreError> {
-    database
-        .statement("UPDATE login_source SET failures = 0, locked_until = NULL WHERE mc_id = $1")
-        .bind(mc_id)
-        .execute()
-        .await?;
-    Ok(())
+    transaction.commit().await
 }
 
 /// Forgets where nobody ever logged in and nothing happened since `failures_before`, and all that did not change since `all_before`.
@@ -148,10 +176,14 @@ pub(crate) async fn forget(
     failures_before: Timestamp,
     all_before: Timestamp,
 ) -> Result<(), StoreError> {
+    // What a login holds is not old any more in a moment.
+    let statement = database.dialect(
+        "DELETE FROM login_source WHERE (mc_id, source) IN (SELECT mc_id, source FROM login_source \
+         WHERE updated_at < $1 AND (succeeded_at IS NULL OR updated_at < $2) FOR UPDATE SKIP LOCKED)",
+        "DELETE FROM login_source WHERE updated_at < $1 AND (succeeded_at IS NULL OR updated_at < $2)",
+    );
     database
-        .statement(
-            "DELETE FROM login_source WHERE updated_at < $1 AND (succeeded_at IS NULL OR updated_at < $2)",
-        )
+        .statement(statement)
         .bind(failures_before.as_micros())
         .bind(all_before.as_micros())
         .execute()

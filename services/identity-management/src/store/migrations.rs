@@ -4,8 +4,8 @@ use mcx_store::{Database, StoreError, Transaction};
 use mcx_types::Subject;
 use uuid::Uuid;
 
-use super::accounts;
 use super::columns::{micros, optional_time, parse, scopes, service_identities, service_identities_json};
+use super::{Hold, accounts};
 use crate::domain::account::{ExchangeTarget, ServiceIdentities, Visitor, VisitorTerms};
 
 #[derive(sqlx::FromRow)]
@@ -43,45 +43,64 @@ fn read(row: Option<VisitorRow>) -> Result<Option<Visitor>, StoreError> {
     row.map(TryInto::try_into).transpose()
 }
 
-pub(crate) async fn find_visitor(
+const BY_MIGRATION: &str = "SELECT * FROM visitor WHERE migration_id = $1";
+const BY_SUBJECT: &str = "SELECT * FROM visitor WHERE subject = $1";
+const BY_PRIMARY: &str = "SELECT * FROM visitor WHERE primary_issuer = $1 AND primary_subject = $2";
+
+/// The visitor of a migration as she stays until the transaction ends: held to revoke.
+pub(crate) async fn hold_visitor(
     transaction: &mut Transaction,
     migration_id: Uuid,
 ) -> Result<Option<Visitor>, StoreError> {
-    read(
-        transaction
-            .statement("SELECT * FROM visitor WHERE migration_id = $1")
-            .bind(migration_id.to_string())
-            .fetch_optional()
-            .await?,
-    )
+    const HOLD: &str = "SELECT * FROM visitor WHERE migration_id = $1 FOR NO KEY UPDATE";
+    held(transaction, transaction.engine().dialect(HOLD, BY_MIGRATION), &[&migration_id.to_string()]).await
 }
 
 pub(crate) async fn find_visitor_by_subject(
     transaction: &mut Transaction,
     subject: &Subject,
 ) -> Result<Option<Visitor>, StoreError> {
-    read(
-        transaction
-            .statement("SELECT * FROM visitor WHERE subject = $1")
-            .bind(subject.as_str())
-            .fetch_optional()
-            .await?,
-    )
+    read(transaction.statement(BY_SUBJECT).bind(subject.as_str()).fetch_optional().await?)
 }
 
-pub(crate) async fn find_visitor_of(
+/// The visitor of a subject as she stays until the transaction ends.
+pub(crate) async fn hold_visitor_by_subject(
+    transaction: &mut Transaction,
+    subject: &Subject,
+    hold: Hold,
+) -> Result<Option<Visitor>, StoreError> {
+    let on_postgres = match hold {
+        Hold::ToIssue => "SELECT * FROM visitor WHERE subject = $1 FOR SHARE",
+        Hold::ToRevoke => "SELECT * FROM visitor WHERE subject = $1 FOR NO KEY UPDATE",
+    };
+    held(transaction, transaction.engine().dialect(on_postgres, BY_SUBJECT), &[subject.as_str()]).await
+}
+
+/// The visitor who is that user of a partner as she stays until the transaction ends: held to issue.
+pub(crate) async fn hold_visitor_of(
     transaction: &mut Transaction,
     issuer: &str,
     primary_subject: &Subject,
 ) -> Result<Option<Visitor>, StoreError> {
-    read(
-        transaction
-            .statement("SELECT * FROM visitor WHERE primary_issuer = $1 AND primary_subject = $2")
-            .bind(issuer)
-            .bind(primary_subject.as_str())
-            .fetch_optional()
-            .await?,
-    )
+    const HOLD: &str = "SELECT * FROM visitor WHERE primary_issuer = $1 AND primary_subject = $2 FOR SHARE";
+    let statement = transaction.engine().dialect(HOLD, BY_PRIMARY);
+    held(transaction, statement, &[issuer, primary_subject.as_str()]).await
+}
+
+/// A mapping is changed by removing it and putting another in its place: whoever waited for that finds neither, and has to look again.
+async fn held(
+    transaction: &mut Transaction,
+    statement: &'static str,
+    key: &[&str],
+) -> Result<Option<Visitor>, StoreError> {
+    for _ in 0..2 {
+        let statement = transaction.statement(statement);
+        let statement = key.iter().fold(statement, |statement, part| statement.bind(*part));
+        if let Some(row) = statement.fetch_optional().await? {
+            return read(Some(row));
+        }
+    }
+    Ok(None)
 }
 
 /// Who a user of a partner is here: `fresh`, unless she was here before.
@@ -147,14 +166,6 @@ pub(crate) async fn delete_visitor(
     let subject: Subject = parse("subject", &subject)?;
     accounts::allot(transaction, &subject, &ServiceIdentities::new()).await?;
     Ok(Some(subject))
-}
-
-/// The subject of a visitor.
-pub(crate) async fn subject_of_migration(
-    transaction: &mut Transaction,
-    migration_id: Uuid,
-) -> Result<Option<Subject>, StoreError> {
-    Ok(find_visitor(transaction, migration_id).await?.map(|visitor| visitor.subject))
 }
 
 pub(crate) async fn put_target(

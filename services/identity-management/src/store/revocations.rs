@@ -43,17 +43,49 @@ impl Revocations {
     }
 }
 
+/// All that are in force.
 pub(crate) async fn all(database: &Database, now: Timestamp) -> Result<Revocations, StoreError> {
-    let tokens: Vec<(String, i64)> = database
+    let tokens = database
         .statement("SELECT token_id, expires_at FROM revoked_token WHERE expires_at > $1")
         .bind(now.as_micros())
         .fetch_all()
         .await?;
-    let subjects: Vec<(String, i64)> = database
+    let subjects = database
         .statement("SELECT subject, revoked_at FROM revoked_subject WHERE forget_at > $1")
         .bind(now.as_micros())
         .fetch_all()
         .await?;
+    read(tokens, subjects)
+}
+
+/// Those in force that were recorded `since`, and those of a replica that does not say when.
+pub(crate) async fn recorded_since(
+    database: &Database,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Revocations, StoreError> {
+    let tokens = database
+        .statement(
+            "SELECT token_id, expires_at FROM revoked_token WHERE (recorded_at >= $1 OR recorded_at = 0) \
+             AND expires_at > $2",
+        )
+        .bind(since.as_micros())
+        .bind(now.as_micros())
+        .fetch_all()
+        .await?;
+    let subjects = database
+        .statement(
+            "SELECT subject, revoked_at FROM revoked_subject WHERE (recorded_at >= $1 OR recorded_at = 0) \
+             AND forget_at > $2",
+        )
+        .bind(since.as_micros())
+        .bind(now.as_micros())
+        .fetch_all()
+        .await?;
+    read(tokens, subjects)
+}
+
+fn read(tokens: Vec<(String, i64)>, subjects: Vec<(String, i64)>) -> Result<Revocations, StoreError> {
     let subjects = subjects
         .into_iter()
         .map(|(subject, revoked_at)| Ok((parse("subject", &subject)?, time(revoked_at))))
@@ -66,13 +98,16 @@ pub(crate) async fn revoke_token(
     transaction: &mut Transaction,
     token_id: &str,
     expires_at: Timestamp,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     transaction
         .statement(
-            "INSERT INTO revoked_token (token_id, expires_at) VALUES ($1, $2) ON CONFLICT (token_id) DO NOTHING",
+            "INSERT INTO revoked_token (token_id, expires_at, recorded_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (token_id) DO NOTHING",
         )
         .bind(token_id)
         .bind(expires_at.as_micros())
+        .bind(now.as_micros())
         .execute()
         .await?;
     Ok(())
@@ -83,15 +118,18 @@ pub(crate) async fn revoke_subject(
     subject: &Subject,
     revoked_at: Timestamp,
     forget_at: Timestamp,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     transaction
         .statement(
-            "INSERT INTO revoked_subject (subject, revoked_at, forget_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (subject) DO UPDATE SET revoked_at = excluded.revoked_at, forget_at = excluded.forget_at",
+            "INSERT INTO revoked_subject (subject, revoked_at, forget_at, recorded_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (subject) DO UPDATE SET revoked_at = excluded.revoked_at, forget_at = excluded.forget_at, \
+             recorded_at = excluded.recorded_at",
         )
         .bind(subject.as_str())
         .bind(revoked_at.as_micros())
         .bind(forget_at.as_micros())
+        .bind(now.as_micros())
         .execute()
         .await?;
     Ok(())

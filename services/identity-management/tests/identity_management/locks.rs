@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use mcx_proto::identity::v1 as proto;
+use mcx_proto::identity::v1::account_service_client::AccountServiceClient;
 use mcx_store::Database;
 use reqwest::StatusCode;
 
-use crate::fixture::{Engine, Ground, PASSWORD, System, client, create_client, on_every_database};
-use crate::user_agent::sent_back;
+use crate::fixture::{Engine, Ground, PASSWORD, System, client, create_client, on_every_database, password};
+use crate::user_agent::{UserAgent, sent_back};
 
 on_every_database!(
     wrong_passwords_lock_for_a_while_and_longer_each_time,
@@ -15,6 +17,8 @@ on_every_database!(
     right_password_forgets_the_wrong_ones,
     stranger_locks_a_user_out_only_of_new_places_and_not_for_long,
     operator_lifts_a_lock,
+    lock_is_never_shortened,
+    of_many_passwords_at_once_no_more_are_looked_at_than_one_by_one,
 );
 
 const WRONG: &str = "wrong-wrong-wrong";
@@ -100,6 +104,52 @@ async fn operator_lifts_a_lock(system: System) {
     let request = proto::UnlockAccountRequest { mc_id: alice.mc_id.clone(), ..Default::default() };
     system.accounts().unlock_account(request).await.unwrap();
     assert_eq!(status(&system, &alice.mc_id, PASSWORD).await, StatusCode::SEE_OTHER);
+}
+
+async fn lock_is_never_shortened(system: System) {
+    use mcx_types::Clock;
+    let alice = system.user("alice").await;
+    sent_back(&system.user_agent().login(&alice.mc_id, PASSWORD).await);
+    let until = system.ground.clock.now().saturating_add(Duration::from_secs(300));
+    attacked(&system.ground.database(), &alice.mc_id, until.as_micros()).await;
+    // She is looked at here, and a hundred wrong passwords lock for 30 seconds.
+    assert_eq!(status(&system, &alice.mc_id, WRONG).await, StatusCode::FORBIDDEN);
+    let get =
+        proto::GetAccountRequest { key: Some(proto::get_account_request::Key::McId(alice.mc_id.clone())) };
+    let shown = system.accounts().get_account(get).await.unwrap().into_inner().account.unwrap();
+    assert_eq!(shown.locked_until, Some(until.into()));
+}
+
+async fn of_many_passwords_at_once_no_more_are_looked_at_than_one_by_one(system: System) {
+    // A replica that takes its time over each, so that all have arrived when the first one is counted.
+    let ground = &system.ground;
+    let mut config = ground.config();
+    config.passwords.hash_memory_kib = 8 * 1_024;
+    config.passwords.hash_concurrency = 1;
+    config.passwords.hash_queue_timeout = Duration::from_secs(60);
+    let slow = ground.replica(config, ground.own_cache()).await;
+    let channel =
+        ground.domain.channel(ground.domain.operator(), mcx_types::Entity::IdentityManagement, slow.grpc);
+    let create = proto::CreateAccountRequest {
+        account: Some(system.account("alice")),
+        password: Some(password(PASSWORD)),
+        ..Default::default()
+    };
+    let alice = AccountServiceClient::new(channel).create_account(create).await.unwrap().into_inner();
+    let mc_id = alice.account.unwrap().mc_id;
+    let agent = UserAgent::new(&ground.domain, &format!("https://{}", slow.https));
+    let request = UserAgent::request(&[]);
+    let pages = join_all((0..40).map(|_| agent.open(&request))).await;
+
+    let last = pages.len() - 1;
+    let submitted = pages.iter().enumerate();
+    let submitted = submitted
+        .map(|(number, page)| agent.submit(page, &mc_id, if number == last { PASSWORD } else { WRONG }))
+        .collect::<Vec<_>>();
+    let statuses: Vec<StatusCode> =
+        join_all(submitted).await.into_iter().map(|answer| answer.status).collect();
+    let looked_at = statuses.iter().filter(|&&status| status == StatusCode::FORBIDDEN).count();
+    assert_eq!((looked_at, statuses[last]), (5, StatusCode::TOO_MANY_REQUESTS), "{statuses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ mod login_page;
 mod migration;
 mod outage;
 mod partner_trusts;
+mod races;
 mod replicas;
 mod signing_keys;
 mod trust;

@@ -8,7 +8,7 @@ use mcx_federation::access_token::{AccessTokenVerifier, TokenRefusal};
 use mcx_proto::identity::v1 as proto;
 use mcx_proto::identity::v1::token_trust_service_client::TokenTrustServiceClient;
 use mcx_testkit::{Fault, FaultProxy};
-use mcx_types::Entity;
+use mcx_types::{Clock, Entity};
 use tokio::time::timeout;
 
 use crate::fixture::{Ground, Replica, System, on_every_database};
@@ -20,6 +20,8 @@ on_every_database!(
     replicas_agree_by_notification,
     replicas_agree_without_notifications,
     replicas_make_one_set_of_keys,
+    each_look_reads_what_was_recorded_lately_and_now_and_then_everything,
+    revocations_of_expired_tokens_are_forgotten,
 );
 
 /// A verifier of another entity.
@@ -187,4 +189,59 @@ async fn replicas_make_one_set_of_keys(system: System) {
     assert_eq!(seen[0].keys.len(), 2);
     assert_eq!(seen[0].issuer, system.replica.issuer);
     assert!(seen.iter().all(|snapshot| snapshot.keys == seen[0].keys), "{seen:?}");
+}
+
+async fn each_look_reads_what_was_recorded_lately_and_now_and_then_everything(system: System) {
+    const RECORD: &str = "INSERT INTO revoked_token (token_id, expires_at, recorded_at) VALUES ($1, $2, $3)";
+    let other = second(&system, &system.ground, Duration::from_millis(100)).await;
+    let alice = system.user("alice").await;
+    let agent = system.user_agent();
+    let database = system.ground.database();
+    let now = system.ground.clock.now();
+    let record = async |recorded_at: i64| {
+        let token = agent.log_in(&alice.mc_id).await.access_token().to_owned();
+        let token_id = other.verifier.verify(&token).unwrap().token_id;
+        let expires_at = now.saturating_add(Duration::from_secs(3_600)).as_micros();
+        let statement = database.statement(RECORD).bind(token_id).bind(expires_at).bind(recorded_at);
+        statement.execute().await.unwrap();
+        token
+    };
+    let is_revoked = |seen: &Result<(), TokenRefusal>| matches!(seen, Err(TokenRefusal::Revoked { .. }));
+    // At its start it reads everything, and once more.
+    for _ in 0..2 {
+        let token = record(now.as_micros()).await;
+        until(&other.verifier, &token, is_revoked).await;
+    }
+    let long_ago = record(now.as_micros() - 31_000_000).await;
+    // By a clock that is slow, or in a transaction that took long; and by a program that does not say when.
+    for recorded_at in [now.as_micros() - 29_000_000, 0] {
+        let token = record(recorded_at).await;
+        until(&other.verifier, &token, is_revoked).await;
+    }
+    assert!(other.verifier.verify(&long_ago).is_ok());
+    system.advance(Duration::from_secs(600));
+    until(&other.verifier, &long_ago, is_revoked).await;
+}
+
+async fn revocations_of_expired_tokens_are_forgotten(system: System) {
+    let other = second(&system, &system.ground, Duration::from_millis(100)).await;
+    let alice = system.user("alice").await;
+    let agent = system.user_agent();
+    agent.revoke(agent.log_in(&alice.mc_id).await.access_token()).await;
+    let domain = &system.ground.domain;
+    let channel = domain.channel(domain.entity(Entity::SipCore), Entity::IdentityManagement, other.grpc);
+    let mut client = TokenTrustServiceClient::new(channel);
+    let mut told = async || {
+        let everything = client.watch_token_trust(proto::WatchTokenTrustRequest {}).await.unwrap();
+        everything.into_inner().message().await.unwrap().unwrap().revoked_tokens.len()
+    };
+    for (seconds, expected) in [(0, 1), (700, 0)] {
+        system.advance(Duration::from_secs(seconds));
+        let is_told = async {
+            while told().await != expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), is_told).await.unwrap();
+    }
 }
