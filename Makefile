@@ -61,13 +61,13 @@ cluster-test: ## Test two systems on the cluster of KUBECONFIG; tests/cluster/su
 	@.tools/cluster/bin/python -B tests/cluster/suite.py $(ARGS)
 
 .PHONY: kind-up
-kind-up: ## Start a kind cluster and load the image into it
+kind-up: ## Start a kind cluster and load the image into it, and another to upgrade to
 	@scripts/setup-tools helm
 	@scripts/kind up
 
 .PHONY: kind-test
-kind-test: ## Test two systems on the kind cluster, traces in Jaeger included
-	@TRACES=jaeger KUBECONFIG=$(CURDIR)/.crossband/kind.kubeconfig $(MAKE) cluster-test
+kind-test: ## Test two systems on the kind cluster, with traces, policies and an upgrade to another image
+	@scripts/kind test
 
 .PHONY: kind-down
 kind-down: ## Remove the kind cluster

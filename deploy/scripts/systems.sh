@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# How the scripts of this folder reach an MC system, written NAMESPACE/RELEASE: a release of the chart. Sourced, never run.
+# How the scripts of this folder reach an MC system, written NAMESPACE/RELEASE: a release of the chart, or what it has as
+# fullnameOverride, because names of Services and Secrets begin with that. Sourced, never run.
 # Wants kubectl, jq and grpcurl in PATH, and KUBECONFIG or the default context.
 
 die() {

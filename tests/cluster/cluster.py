@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import time
 import urllib.request
+import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "crossband"
@@ -41,6 +42,24 @@ def eventually(what, condition, seconds=120):
             last = error
         time.sleep(0.5)
     raise Failed(f"{what}: not within {seconds} s; last: {last}")
+
+
+def pod(name, labels, containers, volumes=()):
+    """A pod that runs to its end, as the restricted Pod Security Standard has it. Containers have name, image, args and volumeMounts."""
+    security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    resources = {"requests": {"cpu": "10m", "memory": "32Mi"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{"resources": resources, "securityContext": security, **container} for container in containers],
+            "volumes": list(volumes),
+        },
+    }
 
 
 class System:
@@ -93,6 +112,26 @@ class System:
 
     def helm_test(self, *extra):
         return run("helm", "test", self.name, "-n", self.name, "--timeout", "5m", "--logs", *extra)
+
+    def health_as_seen_by_a_stranger(self, addresses):
+        """What `crossband healthcheck` tells a pod of this namespace, that belongs to no release, of admin ports, by name: its log, and
+        whether they answered."""
+        name = f"stranger-{uuid.uuid4().hex[:6]}"
+        containers = [
+            {"name": of, "image": self.image, "args": ["healthcheck", f"--admin={address}"]} for of, address in addresses.items()
+        ]
+        self.kubectl("apply", "-f", "-", given=json.dumps(pod(name, {}, containers)))
+        try:
+            status = eventually(f"the end of pod {name}", lambda: self.ended(name))
+            answered = {one["name"]: one["state"]["terminated"]["exitCode"] == 0 for one in status["containerStatuses"]}
+            return {of: (answered[of], self.kubectl("logs", name, "-c", of).strip()) for of in addresses}
+        finally:
+            self.kubectl("delete", "pod", name, "--wait=false")
+
+    def ended(self, pod_name):
+        """The status of a pod that has ended, whatever its outcome."""
+        status = self.get("pod", pod_name)["status"]
+        return status if status.get("phase") in {"Succeeded", "Failed"} else None
 
     @contextlib.contextmanager
     def forwarded(self, target, port):

@@ -3,7 +3,7 @@
 import json
 import uuid
 
-from cluster import eventually
+from cluster import eventually, pod
 
 
 class Load:
@@ -44,46 +44,29 @@ class Load:
         eventually(f"{count} migrations", reached, seconds=180)
 
     def manifest(self):
-        """The pod: what may not write, and need not be root."""
+        """The pod: an operator's, because entities take calls from pods of their release only."""
         operator = f"{self.primary.name}-certificate-operator"
         items = [("tls.crt", "operator.pem"), ("tls.key", "operator-key.pem"), ("ca.crt", "trust-bundle.pem")]
         users = [f"--user={user}" for user in self.users]
-        return {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "name": self.name,
-                "labels": {"app.kubernetes.io/component": "operator", "app.kubernetes.io/instance": self.primary.name},
-            },
-            "spec": {
-                "restartPolicy": "Never",
-                "automountServiceAccountToken": False,
-                "securityContext": {
-                    "runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}
-                },
-                "containers": [
-                    {
-                        "name": "load",
-                        "image": self.primary.image,
-                        "args": ["load", "--ready-file=/ready/ready.json", "--report-every=1s", *users],
-                        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
-                        "securityContext": {
-                            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}
-                        },
-                        "volumeMounts": [
-                            {"name": "ready", "mountPath": "/ready"},
-                            {"name": "certificates", "mountPath": "/etc/crossband/certificates"},
-                        ],
-                    }
-                ],
-                "volumes": [
-                    {"name": "ready", "secret": {"secretName": f"{self.primary.name}-demo-users", "defaultMode": 0o440}},
-                    {
-                        "name": "certificates",
-                        "secret": {
-                            "secretName": operator, "defaultMode": 0o440, "items": [{"key": key, "path": path} for key, path in items]
-                        },
-                    },
-                ],
-            },
+        labels = {
+            "app.kubernetes.io/component": "operator",
+            "app.kubernetes.io/instance": self.primary.name,
+            "app.kubernetes.io/part-of": "crossband",
         }
+        container = {
+            "name": "load",
+            "image": self.primary.image,
+            "args": ["load", "--ready-file=/ready/ready.json", "--report-every=1s", *users],
+            "volumeMounts": [
+                {"name": "ready", "mountPath": "/ready"},
+                {"name": "certificates", "mountPath": "/etc/crossband/certificates"},
+            ],
+        }
+        volumes = [
+            {"name": "ready", "secret": {"secretName": f"{self.primary.name}-demo-users", "defaultMode": 0o440}},
+            {
+                "name": "certificates",
+                "secret": {"secretName": operator, "defaultMode": 0o440, "items": [{"key": key, "path": path} for key, path in items]},
+            },
+        ]
+        return pod(self.name, labels, [container], volumes)

@@ -8,9 +8,10 @@ Takes the cluster of KUBECONFIG. Settings, by environment:
   TRACES           "jaeger": the systems share alpha's Jaeger, and traces are read back from it; "otlp:HOST:PORT": they send spans to
                    the suite itself, which pods reach at that address; "none": traces are not looked at
   PARTITION        a command that is called with "cut" or "heal" and the addresses of two pods; without it NetworkPolicies cut, which
-                   the network of the cluster has to enforce
+                   the network of the cluster has to enforce, and the pods that call across are made anew
   AFTER_REMOVE     a command that is run when the namespaces are gone, such as one that empties volumes
   LOAD_USERS       how many users migrate all the time under load. Default 6
+  ENFORCED         1: the network of the cluster enforces NetworkPolicies, so that test 05 tries them
   KEEP             1: the namespaces stay
 The tests build on each other and run in the order of this file; the first that fails ends the run.
 """
@@ -112,11 +113,18 @@ class TwoSystems(unittest.TestCase):
 
     def test_05_network_policies_open_what_partners_and_users_need_only(self):
         for system in BOTH:
+            self.assert_each_entity_has_its_policy(system)
             for policy in system.get("networkpolicies")["items"]:
                 for rule in policy["spec"].get("ingress", []):
                     if "from" not in rule:
                         open_ports = {str(port["port"]) for port in rule["ports"]}
                         self.assertLessEqual(open_ports, {"peer", "client", "https", "sip-udp", "sip-tcp", "sip-tls"}, policy["metadata"])
+
+        if os.environ.get("ENFORCED") == "1":
+            for system, other in [BOTH, BOTH[::-1]]:
+                self.assert_admin_ports_answer_their_namespace_only(system, other)
+        else:
+            print("  not tried on the wire: ENFORCED is not 1", flush=True)
 
     def test_06_no_migration_fails_while_every_pod_is_deleted_in_turn(self):
         self.scale(2)
@@ -176,6 +184,41 @@ class TwoSystems(unittest.TestCase):
             self.partition("heal")
         eventually("a migration after the partition", self.migrates)
 
+    def assert_each_entity_has_its_policy(self, system):
+        """Nothing is open to a pod of the release but by the policy of its own entity."""
+        policies = {policy["metadata"]["name"]: policy["spec"] for policy in system.get("networkpolicies")["items"]}
+        release = {"app.kubernetes.io/instance": system.name, "app.kubernetes.io/part-of": "crossband"}
+        closed = {"podSelector": {"matchLabels": release}, "policyTypes": ["Ingress", "Egress"]}
+        self.assertEqual(policies[f"{system.name}-deny-all"], closed)
+        self.assertTrue(system.services(), "no entity runs")
+        for entity in system.services():
+            policy = policies[f"{system.name}-{entity}"]
+            selector = {"app.kubernetes.io/instance": system.name, "app.kubernetes.io/name": "crossband", "app.kubernetes.io/component": entity}
+            self.assertEqual(policy["podSelector"], {"matchLabels": selector}, entity)
+            self.assertEqual(policy["policyTypes"], ["Ingress", "Egress"], entity)
+            pods = system.pods(entity)
+            self.assertTrue(pods, f"{entity} has no pod")
+            for pod in pods:
+                self.assertLessEqual({**release, **selector}.items(), pod["metadata"]["labels"].items(), entity)
+
+    def assert_admin_ports_answer_their_namespace_only(self, system, other):
+        addresses = {}
+        for entity in system.services():
+            ip = system.pods(entity)[0]["status"]["podIP"]
+            addresses[entity] = f"[{ip}]:9090" if ":" in ip else f"{ip}:9090"
+
+        def all_answer():
+            seen = system.health_as_seen_by_a_stranger(addresses)
+            if not all(answered for answered, _ in seen.values()):
+                raise Failed(f"{seen}")
+            return True
+
+        # First, so that the refusals that follow are not for another reason. A new pod may have to wait for the network to know it.
+        eventually(f"admin ports of {system.name} answer in their namespace", all_answer)
+        for entity, (answered, log) in other.health_as_seen_by_a_stranger(addresses).items():
+            self.assertFalse(answered, f"{entity} of {system.name} answers a pod of {other.name}: {log}")
+            self.assertRegex(log, "did not answer|cannot connect", f"{entity} of {system.name}")
+
     def scale(self, replicas):
         for system in BOTH:
             for entity in system.services():
@@ -201,23 +244,27 @@ class TwoSystems(unittest.TestCase):
                 for b in ends[1]:
                     run(*shlex.split(command), action, a["status"]["podIP"], b["status"]["podIP"])
             return
-        cut = {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": "alpha-migration-management"},
-            "spec": {
-                "podSelector": {"matchLabels": {"app.kubernetes.io/component": "migration-management"}},
-                "policyTypes": ["Ingress"],
-                "ingress": [{"from": [{"podSelector": {}}]}],
-            },
-        }
+        # Partners come in by the port peer only, so what else policies open stays.
         if action == "cut":
-            self.kept = ALPHA.kubectl("get", "networkpolicy", "alpha-migration-management", "-o", "json")
-            ALPHA.kubectl("replace", "-f", "-", given=json.dumps(cut))
-        else:
-            kept = json.loads(self.kept)
-            kept["metadata"].pop("resourceVersion", None)
-            ALPHA.kubectl("replace", "-f", "-", given=json.dumps(kept))
+            self.kept = [system.get("networkpolicy", f"{system.name}-{entity}") for system in BOTH for entity in crossing]
+        for policy in self.kept:
+            policy["metadata"].pop("resourceVersion", None)
+            rules = policy["spec"]["ingress"]
+            if action == "cut":
+                rules = [rule for rule in rules if all(port["port"] != "peer" for port in rule["ports"])]
+                self.assertLess(len(rules), len(policy["spec"]["ingress"]), "nothing to cut")
+            wanted = {**policy, "spec": {**policy["spec"], "ingress": rules}}
+            run("kubectl", "replace", "-f", "-", given=json.dumps(wanted))
+        if action == "cut":
+            self.renew_pods(crossing)
+
+    def renew_pods(self, entities):
+        """New pods have no connection from before, which many networks let live on whatever a new policy says."""
+        for system in BOTH:
+            names = [pod["metadata"]["name"] for entity in entities for pod in system.pods(entity)]
+            system.kubectl("delete", "pod", *names)
+            for entity in entities:
+                system.kubectl("rollout", "status", f"deployment/{system.name}-{entity}", "--timeout=180s")
 
 
 def remove():

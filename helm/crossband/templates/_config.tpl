@@ -28,6 +28,11 @@
 {{- end }}
 {{- end -}}
 
+{{/* The section server, as JSON: how long pods take to end hangs on it too. */}}
+{{- define "crossband.server" -}}
+{{- mergeOverwrite (dict "announce_duration" "5s" "drain_timeout" "20s") (deepCopy (default dict .Values.settings.server)) | toJson -}}
+{{- end -}}
+
 {{/* crossband.toml: one for every service; each uses the sections that concern it, and refuses a mistake in any. */}}
 {{- define "crossband.toml" -}}
 {{- $fullname := include "crossband.fullname" . -}}
@@ -37,7 +42,7 @@
   "certificates" (dict "directory" "/etc/crossband/certificates")
   "database" (dict "url_file" "/etc/crossband/database/url")
   "cache" (dict "url_file" "/etc/crossband/cache/url")
-  "server" (dict "announce_duration" "5s" "drain_timeout" "20s")
+  "server" (include "crossband.server" . | fromJson)
   "telemetry" (dict "log_format" "json")
   "sip_database" (dict "key_file" "/etc/crossband/keys/key-encryption-keys.toml")
 -}}

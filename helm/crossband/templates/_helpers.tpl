@@ -134,6 +134,22 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- end -}}
 
+{{/*
+Rolls Redis and the services when another password of Redis is given. Short, because annotations are read by more people than Secrets:
+it says that the password has changed, and not surely which one it is.
+*/}}
+{{- define "crossband.redisChecksum" -}}
+{{- if and .Values.redis.enabled .Values.redis.password -}}
+checksum/redis-password: {{ printf "%s/%s %s" .Release.Namespace .Release.Name .Values.redis.password | sha256sum | trunc 4 | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/* How many seconds a duration such as 1m30s has. One that is not written so counts nothing; the program knows more ways. */}}
+{{- define "crossband.seconds" -}}
+{{- $epoch := toDate "2006-01-02" "2000-01-01" -}}
+{{- sub (dateModify (printf "+%s" .) $epoch | unixEpoch) ($epoch | unixEpoch) -}}
+{{- end -}}
+
 {{/* What is wrong with the values, all at once. */}}
 {{- define "crossband.checkValues" -}}
 {{- $problems := list -}}
@@ -143,8 +159,20 @@ capabilities: {drop: [ALL]}
 {{- if and .Values.postgres.enabled .Values.database.existingSecret -}}{{- $problems = append $problems "postgres.enabled and database.existingSecret exclude each other" -}}{{- end -}}
 {{- if and .Values.redis.enabled .Values.cache.existingSecret -}}{{- $problems = append $problems "redis.enabled and cache.existingSecret exclude each other" -}}{{- end -}}
 {{- if and (eq .Values.certificates.source "certManager") (not .Values.certificates.certManager.issuer.name) -}}{{- $problems = append $problems "certificates.certManager.issuer.name is required" -}}{{- end -}}
+{{- if and .Values.postgres.enabled .Values.postgres.password -}}
+{{- $present := lookup "v1" "Secret" .Release.Namespace (printf "%s-postgres" (include "crossband.fullname" .)) -}}
+{{- if and $present (ne (dig "data" "password" "" $present | b64dec) .Values.postgres.password) -}}
+{{- $problems = append $problems "postgres.password is not the one that the volume of Postgres was made with; leave it empty, or change it in Postgres and in the Secret first" -}}
+{{- end -}}
+{{- end -}}
+{{- range $entity, $service := .Values.services -}}
+{{- if and (dig "keyFile" "existingSecret" "" (default dict $service)) (not (include "crossband.hasKeyFile" $entity)) -}}{{- $problems = append $problems (printf "services.%s.keyFile: %s has no key file" $entity $entity) -}}{{- end -}}
+{{- end -}}
+{{- $server := include "crossband.server" . | fromJson -}}
+{{- $ending := add (include "crossband.seconds" $server.announce_duration) (include "crossband.seconds" $server.drain_timeout) 15 -}}
 {{- $listeners := include "crossband.listeners" . | fromYaml -}}
 {{- range $entity, $service := include "crossband.services" . | fromJson -}}
+{{- if lt (int $service.terminationGracePeriodSeconds) (int $ending) -}}{{- $problems = append $problems (printf "services.%s.terminationGracePeriodSeconds: must be %d or more, for settings.server.announce_duration and drain_timeout, 5 s of preStop and 10 s to end" $entity $ending) -}}{{- end -}}
 {{- range $listener, $_ := $service.expose -}}
 {{- if not (has $listener (index $listeners $entity)) -}}{{- $problems = append $problems (printf "services.%s.expose.%s: %s has no such listener" $entity $listener $entity) -}}{{- end -}}
 {{- end -}}

@@ -36,15 +36,18 @@ volumeMounts:
   - {name: certificates, mountPath: /etc/crossband/certificates}
 {{- end -}}
 
-{{/* Replicas over nodes and zones. Takes root, component and service. */}}
+{{/*
+Replicas over nodes and zones. Zones are only preferred: nodes come in few of them, and a cluster with one, or with none that has
+room, would otherwise leave replicas unscheduled. Takes root, component and service.
+*/}}
 {{- define "crossband.topologySpread" -}}
 {{- if .service.topologySpread.enabled }}
 topologySpreadConstraints:
 {{- $context := . }}
-{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+{{- range $key, $whenUnsatisfiable := dict "kubernetes.io/hostname" .service.topologySpread.whenUnsatisfiable "topology.kubernetes.io/zone" "ScheduleAnyway" }}
   - maxSkew: 1
-    topologyKey: {{ . }}
-    whenUnsatisfiable: {{ $context.service.topologySpread.whenUnsatisfiable }}
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: {{ $whenUnsatisfiable }}
     labelSelector:
       matchLabels: {{- include "crossband.selectorLabels" $context | nindent 8 }}
 {{- end }}

@@ -184,25 +184,52 @@ def schema_of_values_problems(chart):
 
 
 def observability_problems(chart):
-    """Alerts have a page in the runbook, and nothing looks at a metric that no source counts."""
-    alerts_text = (chart / "files" / "alerts.yaml").read_text()
-    dashboard_text = (chart / "files" / "dashboard.json").read_text()
-    json.loads(dashboard_text)
-    pages = set()
-    for group in yaml.safe_load(alerts_text)["groups"]:
-        for rule in group["rules"]:
-            page = rule["annotations"]["runbook_url"].rsplit("/", 1)[-1]
-            pages.add(page)
-            if not pathlib.Path("docs/runbook", page).exists():
-                yield f"alert {rule['alert']} has no page docs/runbook/{page}"
-    for page in pathlib.Path("docs/runbook").glob("*.md"):
-        if page.name not in pages | {"README.md"}:
+    """Alerts have a page in the runbook that says the same, and nothing looks at what no source counts."""
+    rules = [rule for group in yaml.safe_load((chart / "files" / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
+    dashboard = json.loads((chart / "files" / "dashboard.json").read_text())
+    yield from runbook_problems(rules)
+    expressions = [rule["expr"] for rule in rules]
+    expressions += [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    yield from metric_problems(expressions)
+
+
+def runbook_problems(rules):
+    folder = pathlib.Path("docs", "runbook")
+    contents = (folder / "README.md").read_text()
+    pages = {rule["annotations"]["runbook_url"].rsplit("/", 1)[-1]: rule for rule in rules}
+    for page, rule in pages.items():
+        name, severity, summary = rule["alert"], rule["labels"]["severity"], rule["annotations"]["summary"]
+        if not (folder / page).exists():
+            yield f"alert {name} has no page docs/runbook/{page}"
+            continue
+        for said in (f"# {name}\n", f"{summary}. Severity: {severity}.\n", f"```promql\n{rule['expr']}\n```\n", f"Held for {rule['for']}.\n"):
+            if said not in (folder / page).read_text():
+                yield f"docs/runbook/{page} does not have, as alert {name} has: {said.strip()}"
+        if f"| [{name}]({page}) | {severity} | {summary} |" not in contents:
+            yield f"docs/runbook/README.md does not list alert {name} as it is"
+    for page in folder.glob("*.md"):
+        if page.name not in pages.keys() | {"README.md"}:
             yield f"{page} belongs to no alert"
-    sources = "\n".join(path.read_text() for folder in ("crates", "services") for path in pathlib.Path(folder).rglob("*.rs"))
-    counted = set(re.findall(r'"(mcx_[a-z_]+)"', sources))
-    for metric in sorted(set(re.findall(r"mcx_[a-z_]+", alerts_text + dashboard_text))):
-        if re.sub(r"_(bucket|count|sum)$", "", metric) not in counted:
+
+
+def metric_problems(expressions):
+    """Metrics, and values of their labels, have to be literals of the crate that counts them; values may be of a library crate too."""
+    crates = {}
+    for path in sorted([*pathlib.Path("crates").glob("*/src/**/*.rs"), *pathlib.Path("services").glob("*/src/**/*.rs")]):
+        crates.setdefault(path.parts[:2], []).append(path.read_text())
+    crates = {crate: "\n".join(texts) for crate, texts in crates.items()}
+    libraries = "\n".join(text for (root, _), text in crates.items() if root == "crates")
+    for metric, selector in sorted(set(re.findall(r"\b(mcx_[a-z_]+)(?:\{([^}]*)\})?", "\n".join(expressions)))):
+        name = re.sub(r"_(bucket|count|sum)$", "", metric)
+        sources = "\n".join(text for text in crates.values() if f'"{name}"' in text)
+        if not sources:
             yield f"alerts or dashboard look at {metric}, which nothing counts"
+            continue
+        for label, values in re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"', selector):
+            for value in values.split("|"):
+                # Other values are of the cluster, or patterns.
+                if label != "namespace" and re.fullmatch(r"\w+", value) and f'"{value}"' not in sources + libraries:
+                    yield f"alerts or dashboard look at {metric} with {label} {value}, which its sources do not know"
 
 
 def main():
