@@ -109,6 +109,7 @@ impl Shared {
             let changes = page.changes.len();
             let wakers = self.window().route(page);
             wake(wakers);
+            self.handed_out.send_replace(self.window().dispatched());
             counter!("mcx_store_change_feed_changes_total", "channel" => self.channel.clone())
                 .increment(changes as u64);
             if changes < ROWS {

@@ -70,6 +70,8 @@ pub(super) struct Shared {
     pub(super) start: watch::Sender<Start>,
     /// The last change committed by this replica.
     pub(super) announced: watch::Sender<i64>,
+    /// The last change handed out to streams.
+    pub(super) handed_out: watch::Sender<i64>,
     window: Mutex<Window>,
     reads: Semaphore,
     closed: CancellationToken,
@@ -98,6 +100,7 @@ impl ChangeFeed {
             reads: Semaphore::new(config.concurrent_reads.max(1)),
             start: watch::Sender::new(Start::Reading),
             announced: watch::Sender::new(0),
+            handed_out: watch::Sender::new(0),
             closed: CancellationToken::new(),
             channel: channel.into(),
             database,
@@ -125,7 +128,8 @@ impl ChangeFeed {
     /// The changes of these topics, after the token, or from now on.
     ///
     /// Without a token the first event is a position: what is read of a document after this call, together with the
-    /// changes told, leaves nothing out. A change may be both in what was read and told; its version says so.
+    /// changes told, leaves nothing out. A change may be both in what was read and told, and its version says so; one that this replica
+    /// announced before is told again only while the log cannot be read.
     ///
     /// # Errors
     /// [`SubscribeError::Compacted`], [`SubscribeError::Foreign`] and [`SubscribeError::Future`] as the token is;
@@ -139,6 +143,9 @@ impl ChangeFeed {
         match start.wait_for(|start| *start != Start::Reading).await.as_deref() {
             Ok(Start::Done) => {}
             _ => return Err(SubscribeError::Unavailable),
+        }
+        if after.is_none() {
+            self.feed.shared.hand_out_what_was_announced().await;
         }
         let stream = self.feed.subscribe(topics, after)?;
         // A token of no use is refused here, not in the midst of the stream.
@@ -213,6 +220,15 @@ impl Shared {
     pub(super) fn window(&self) -> MutexGuard<'_, Window> {
         // No code that can panic runs between two changes that belong together, so a poisoned window is still sound.
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it is done, and no longer than it usually takes.
+    async fn hand_out_what_was_announced(&self) {
+        let announced = *self.announced.borrow();
+        let mut handed_out = self.handed_out.subscribe();
+        let done = handed_out.wait_for(|handed_out| *handed_out >= announced);
+        // What is late is told, and told again.
+        let _ = tokio::time::timeout(self.config.poll_interval, done).await;
     }
 
     fn count(&self, subscribers: usize) {

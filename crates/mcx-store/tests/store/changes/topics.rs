@@ -18,6 +18,7 @@ on_every_log_database!(
     quiet_stream_reads_no_log_however_much_others_change,
     topic_subscribed_to_twice_is_told_once,
     stream_without_topics_tells_positions_alone,
+    what_was_announced_is_not_told_to_who_begins_after_it,
 );
 
 async fn only_the_topics_subscribed_to_are_told(log: Log) {
@@ -29,6 +30,17 @@ async fn only_the_topics_subscribed_to_are_told(log: Log) {
     assert_eq!(told(&mut second, 1).await, versions("group/2", [1]));
     for stream in [&mut first, &mut second] {
         assert_eq!(poll_immediate(stream.next()).await, None, "nothing more");
+    }
+}
+
+async fn what_was_announced_is_not_told_to_who_begins_after_it(log: Log) {
+    let feed = log.feed(announced_only());
+    for version in 1..20 {
+        feed.announce(log.write(&[("group/1", version)]).await);
+        let (mut stream, _) = follow(&feed, &["group/1"]).await;
+        let later = version + 100;
+        feed.announce(log.write(&[("group/1", later)]).await);
+        assert_eq!(told(&mut stream, 1).await, versions("group/1", [later]));
     }
 }
 
