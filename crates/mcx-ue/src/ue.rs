@@ -46,7 +46,7 @@ pub struct McServiceUe {
 }
 
 /// Which of the two MC systems that a UE may deal with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Side {
     Primary,
     Partner,
@@ -340,7 +340,7 @@ impl McServiceUe {
         }
         let selected = Selected { partner: partner.clone(), services };
         let documents = Documents::default();
-        Ok((selected, memory::PartnerMemory { access_information, tokens: None, documents }))
+        Ok((selected, memory::PartnerMemory { access_information, tokens: None, documents, contact: None }))
     }
 
     /// From now on the clients of one MC system call with these tokens, which are kept whenever they are renewed.

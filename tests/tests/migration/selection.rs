@@ -77,7 +77,7 @@ async fn position_rule_that_is_written_while_the_ue_is_on_takes_it_to_the_partne
     let mut watch = ue.watch().unwrap();
     write_rule(&world, json!({ "areas": [circle(INCIDENT, 5_000)] })).await;
     loop {
-        if let News::Document(DocumentChange::Put(Document::UserProfile(profile))) =
+        if let News::Document { change: DocumentChange::Put(Document::UserProfile(profile)), .. } =
             watch.next().await.unwrap()
             && profile
                 .migration_targets

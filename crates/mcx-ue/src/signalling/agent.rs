@@ -130,6 +130,18 @@ impl SignallingUserAgent {
         self.run(Ask::DeregisterThis).await
     }
 
+    /// Removes a contact that an earlier user agent of the same UE has registered.
+    ///
+    /// # Errors
+    /// [`SignallingError`].
+    pub async fn deregister_contact(
+        &mut self,
+        contact: &str,
+    ) -> Result<SignallingRegistration, SignallingError> {
+        contact.clone_into(&mut self.contact);
+        self.run(Ask::DeregisterThis).await
+    }
+
     /// Removes all contacts of the public user identity, those of other UEs too.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ pub enum Event {
     ReturnBegun,
     /// Either MC system ended the migration for one MC service: ejected, recalled, expired, revoked, or without profile.
     MigrationEnded(McService),
+    /// The primary does not have the user authorized for an MC service any more: expired, recalled, or without profile.
+    AuthorizationEnded(McService),
 }
 
 /// An event that cannot have happened here.
@@ -223,6 +225,9 @@ impl StateMachine {
                 evidence.migrated.remove(&service);
                 evidence.operating = false;
             }
+            Event::AuthorizationEnded(service) => {
+                evidence.authorized.remove(&service);
+            }
         }
         if evidence.returning && evidence.selected.is_none() && evidence.is_primary_complete() {
             evidence.returning = false;
@@ -250,6 +255,7 @@ impl StateMachine {
             Event::GivenUp(step) => step.is_undoing() && self.admits_step(*step),
             Event::ReturnBegun => evidence.selected.is_some() && !evidence.returning,
             Event::MigrationEnded(service) => evidence.migrated.contains(service),
+            Event::AuthorizationEnded(service) => evidence.authorized.contains(service),
         }
     }
 

@@ -284,6 +284,7 @@ fn any_event() -> impl Strategy<Value = Option<Event>> {
         }),
         1 => Just(Some(Event::ReturnBegun)),
         1 => any_service().prop_map(|service| Some(Event::MigrationEnded(service))),
+        1 => any_service().prop_map(|service| Some(Event::AuthorizationEnded(service))),
     ]
 }
 

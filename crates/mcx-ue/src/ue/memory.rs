@@ -52,6 +52,9 @@ pub(super) struct PartnerMemory {
     #[serde(with = "tokens")]
     pub(super) tokens: Option<TokenSet>,
     pub(super) documents: Documents,
+    /// The contact that was registered last, or was to be.
+    #[serde(default)]
+    pub(super) contact: Option<String>,
 }
 
 /// The form of the file that this version writes.

@@ -115,15 +115,27 @@ impl McServiceUe {
         Ok((side, self.system(side)?.clients()?.clone()))
     }
 
-    /// A partner that says that the user is not authorized has ended her migration.
+    /// A partner that says that the user is not authorized has ended her migration, and a primary her authorization.
     fn noticing<T>(&self, service: McService, answer: Result<T, ServerError>) -> Result<T, UeError> {
         if let Err(error) = &answer
             && error.reason() == "NOT_AUTHORIZED"
             && self.state() != UeState::Returning
-            && self.evidence().migrated.contains(&service)
         {
-            self.apply(Event::MigrationEnded(service))?;
+            self.note_end(service)?;
         }
         Ok(answer?)
+    }
+
+    /// Whoever served the user in an MC service does so no more.
+    pub(super) fn note_end(&self, service: McService) -> Result<(), UeError> {
+        let evidence = self.evidence();
+        let event = if evidence.migrated.contains(&service) {
+            Event::MigrationEnded(service)
+        } else if evidence.authorized.contains(&service) {
+            Event::AuthorizationEnded(service)
+        } else {
+            return Ok(());
+        };
+        self.apply(event)
     }
 }

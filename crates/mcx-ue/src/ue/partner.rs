@@ -235,15 +235,19 @@ impl McServiceUe {
         Ok(())
     }
 
-    /// A UE that was switched off meanwhile does not know its contact any more: it removes all of its user's in the partner.
+    /// A UE that was switched off meanwhile removes the contact that it had, so that other UEs of its user stay registered.
     pub(super) async fn deregister_at_partner(&mut self) -> Result<(), UeError> {
         let identities = self.visitor_identities()?;
+        let contact = self.keeper.read().partner.as_ref().and_then(|partner| partner.contact.clone());
         let system = self.partner.as_mut().ok_or(UeError::NoPartnerSelected)?;
         let deregistered = match system.user_agent.take() {
             Some(mut user_agent) => user_agent.deregister().await,
             None => {
                 let mut user_agent = system.switch_on(&identities, &self.settings, &self.isim).await?;
-                user_agent.deregister_all().await
+                match contact {
+                    Some(contact) => user_agent.deregister_contact(&contact).await,
+                    None => user_agent.deregister_all().await,
+                }
             }
         };
         deregistered.map_err(|source| system.signalling(source))?;

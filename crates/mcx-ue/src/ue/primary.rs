@@ -166,6 +166,15 @@ impl McServiceUe {
         if system.user_agent.is_none() {
             system.user_agent = Some(system.switch_on(identities, &self.settings, &self.isim).await?);
         }
+        if let Some(user_agent) = system.user_agent.as_ref().filter(|_| side == Side::Partner) {
+            // Before it is sent: another process may have to remove it, and nothing but it.
+            let contact = user_agent.contact().to_owned();
+            self.keeper.change(|memory| {
+                if let Some(partner) = &mut memory.partner {
+                    partner.contact = Some(contact);
+                }
+            })?;
+        }
         let registration = system.refresh_registration().await?;
         let expires = registration.map(|registration| registration.expires.as_secs());
         tracing::info!(mc_system_id = %system.id, expires, "registered");

@@ -62,6 +62,8 @@ async fn at_home(stage: &Stage) -> McServiceUe {
 async fn in_bravo(stage: &Stage) -> McServiceUe {
     let mut ue = at_home(stage).await;
     ue.migrate(&bravo(), Some(&BTreeSet::from([PTT]))).await.unwrap();
+    // The primary has her served there.
+    stage.alpha.servers.world().authorized.retain(|(mc_service, _)| *mc_service != 1);
     forget(stage);
     ue
 }
@@ -354,6 +356,12 @@ async fn another_process_goes_on_where_one_ended() {
     assert_eq!(ue.state(), UeState::Serving);
     assert_eq!(ue.partner_documents().groups().count(), 2);
     ue.return_home().await.unwrap();
+    // It is the contact of the process before that it removes, not those of other UEs.
+    let registered = stage.bravo.sip.state.lock().unwrap().registered.clone();
+    let [there, gone] = registered.as_slice() else { panic!("{registered:?}") };
+    let uri = |contact: &str| contact.split_once('>').map(|(uri, _)| uri.to_owned());
+    assert_eq!((gone.expires.as_str(), uri(&gone.contact)), ("0", uri(&there.contact)));
+    assert!(uri(&there.contact).is_some());
     // The ISIM never saw a vector twice, and its numbers are those that a plain registration keeps.
     let sequences: Vec<u64> =
         serde_json::from_slice(&std::fs::read(folder.path().join("isim.json")).unwrap()).unwrap();

@@ -2,8 +2,9 @@
 
 use mcx_ue::documents::{Document, DocumentChange};
 use mcx_ue::servers::ServiceStatusEvent;
-use mcx_ue::ue::News;
+use mcx_ue::ue::{News, UeWatch};
 
+use super::support::servers::Servers;
 use super::support::system::group;
 use super::*;
 
@@ -13,17 +14,95 @@ async fn changes_reach_the_user_where_she_is_served_and_are_kept() {
     let mut ue = in_bravo(&stage).await;
     {
         let mut watch = ue.watch().unwrap();
-        assert_eq!(watch.mc_system_id(), Some(&bravo()));
+        assert_eq!(watch.mc_system_ids(), [&bravo(), &"alpha.example".parse().unwrap()]);
         stage.bravo.servers.world().groups[0] = group("rescue", 2);
         // What she downloaded on the way is no news.
-        let News::Document(DocumentChange::Put(Document::Group(told))) = watch.next().await.unwrap() else {
-            panic!()
-        };
-        assert_eq!(*told, group("rescue", 2));
+        let News::Document { told_by, change } = watch.next().await.unwrap() else { panic!() };
+        assert_eq!(
+            (told_by, change),
+            (bravo(), DocumentChange::Put(Document::Group(Box::new(group("rescue", 2)))))
+        );
     }
     let versions: Vec<i64> =
         ue.partner_documents().groups().map(|group| group.group.as_ref().unwrap().version).collect();
     assert_eq!(versions, [1, 2]);
+}
+
+/// Lets a watch begin; nothing is news by then.
+async fn begun(watch: &mut UeWatch<'_>, servers: &Servers) {
+    let is_watched = async {
+        while !servers.world().log.iter().any(|asked| asked == "WatchServiceStatus") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        news = watch.next() => panic!("{news:?}"),
+        () = is_watched => {}
+    }
+}
+
+#[tokio::test]
+async fn user_who_has_migrated_in_part_hears_from_both_systems_and_is_kept_in_both() {
+    let stage = Stage::new().await;
+    let mut ue = in_bravo(&stage).await;
+    stage.alpha.servers.world().groups = vec![group("crew", 1)];
+    let mut watch = ue.watch().unwrap();
+    let News::Document { told_by, change } = watch.next().await.unwrap() else { panic!() };
+    assert_eq!(told_by.as_str(), "alpha.example");
+    assert_eq!(change, DocumentChange::Put(Document::Group(Box::new(group("crew", 1)))));
+    let refreshed = |servers: &Servers| {
+        let log = servers.world().log.clone();
+        log.iter().filter(|asked| *asked == "RefreshServiceAuthorization").count()
+    };
+    let are_kept = async {
+        while (refreshed(&stage.alpha.servers), refreshed(&stage.bravo.servers)) != (2, 1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        news = watch.next() => panic!("{news:?}"),
+        () = are_kept => {}
+    }
+}
+
+#[tokio::test]
+async fn what_ended_while_nobody_watched_is_found_out() {
+    let stage = Stage::new().await;
+    let mut ue = at_home(&stage).await;
+    stage.alpha.servers.world().authorized.clear();
+    let mut watch = ue.watch().unwrap();
+    let mut ended = BTreeSet::new();
+    while ended.len() < 3 {
+        if let News::FoundEnded(service) = watch.next().await.unwrap() {
+            ended.insert(service);
+        }
+    }
+    drop(watch);
+    assert_eq!((ue.state(), ue.evidence().authorized), (UeState::PrimaryConfigured, BTreeSet::new()));
+    ue.start().await.unwrap();
+    assert_eq!(ue.state(), UeState::PrimaryAuthorized, "she is authorized again");
+
+    ue.migrate(&bravo(), Some(&BTreeSet::from([PTT]))).await.unwrap();
+    stage.bravo.servers.world().authorized.clear();
+    let mut watch = ue.watch().unwrap();
+    while !matches!(watch.next().await.unwrap(), News::FoundEnded(PTT)) {}
+    drop(watch);
+    assert_eq!(ue.state(), UeState::PartnerGrouped);
+    ue.resume().await.unwrap();
+    assert_eq!(ue.state(), UeState::Serving);
+}
+
+#[tokio::test]
+async fn refused_call_tells_a_ue_that_does_not_watch_that_its_authorization_has_ended() {
+    let stage = Stage::new().await;
+    let mut ue = at_home(&stage).await;
+    stage.alpha.servers.world().authorized.clear();
+    let crew = ["sip:crew@alpha.example".parse().unwrap()];
+    let refused = ue.affiliate(PTT, &crew).await.unwrap_err();
+    assert!(matches!(refused, UeError::Server(error) if error.reason() == "NOT_AUTHORIZED"));
+    assert_eq!(ue.state(), UeState::PrimaryConfigured);
+    ue.start().await.unwrap();
+    assert_eq!(ue.state(), UeState::PrimaryAuthorized);
 }
 
 #[tokio::test]
@@ -32,6 +111,7 @@ async fn ejected_user_hears_of_it_and_goes_home() {
     let mut ue = in_bravo(&stage).await;
     {
         let mut watch = ue.watch().unwrap();
+        begun(&mut watch, &stage.bravo.servers).await;
         stage.bravo.servers.world().authorized.clear();
         stage.bravo.servers.news.notify_waiters();
         let News::Status(ServiceStatusEvent::Ended(ended)) = watch.next().await.unwrap() else { panic!() };

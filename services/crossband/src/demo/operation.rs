@@ -112,7 +112,9 @@ async fn on_line_update(federation: &Federation, ue: &mut McServiceUe) -> Result
     set_group_status(federation, "GROUP_STATUS_DISABLED").await?;
     let seen = tokio::time::timeout(UPDATE_LIMIT, async {
         loop {
-            if let News::Document(DocumentChange::Put(Document::Group(group))) = watch.next().await?
+            if let News::Document { told_by, change: DocumentChange::Put(Document::Group(group)) } =
+                watch.next().await?
+                && told_by.as_str() == PARTNER
                 && let Some(group) = &group.group
                 && group.group_id == CREW_GROUP
                 && group.status().as_str_name() == "GROUP_STATUS_DISABLED"

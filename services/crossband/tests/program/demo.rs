@@ -49,8 +49,21 @@ fn demo_as_json_tells_every_step_and_every_check() {
     assert!(positions.is_sorted(), "both figures in their order: {positions:?}");
 
     let checks = document["checks"].as_array().unwrap();
-    // No agreement, suspended binding, wrong key, stale sequence number healed: the least there must be.
-    assert!(checks.len() >= 4, "{checks:?}");
+    let observed = |name: &str| {
+        let check = checks.iter().find(|check| check["name"] == name);
+        check.unwrap_or_else(|| panic!("{name}: {checks:?}"))["observed"].as_str().unwrap()
+    };
+    for (name, expected) in [
+        ("call to the incident group", "ALLOWED by AFFILIATED_MEMBER"),
+        ("call to bob, which only her profile at home allows", "REFUSED by TARGET_NOT_LISTED"),
+        ("the primary disables the group: on-line update", "told by the partner"),
+        ("call to her crew, after the update", "REFUSED by GROUP_DISABLED"),
+        ("call to bob, at home again", "ALLOWED by PRIVATE_CALL_TO_ANYBODY"),
+    ] {
+        assert_eq!(observed(name), expected, "{name}");
+    }
+    // No agreement, suspended binding, wrong key, stale sequence number healed: the least that comes before.
+    assert!(checks.len() >= 9, "{checks:?}");
     for check in checks {
         assert_eq!(check["ok"], true, "{check}");
         for key in ["name", "expected", "observed"] {

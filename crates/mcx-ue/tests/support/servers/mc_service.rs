@@ -117,14 +117,20 @@ impl ServiceAuthorizationService for Servers {
 
     type WatchServiceStatusStream = BoxStream<'static, Result<WatchServiceStatusResponse, Status>>;
 
-    /// Tells, once, that every authorization has ended that there is no more; else nothing.
+    /// Tells what authorizations there are; then, once, that the first has ended when there is none any more.
     async fn watch_service_status(
         &self,
         request: Request<WatchServiceStatusRequest>,
     ) -> Result<Response<Self::WatchServiceStatusStream>, Status> {
-        drop(self.admit("WatchServiceStatus", &request)?);
+        let world = self.admit("WatchServiceStatus", &request)?;
         let client_instance = request.into_inner().client_instance;
-        let first = WatchServiceStatusResponse { resume_token: "s1".to_owned(), event: None };
+        let authorized = world.authorized.iter().filter(|(_, client)| *client == client_instance);
+        let authorized = authorized.map(|(mc_service, client)| {
+            Some(watch_service_status_response::Event::Authorized(world.authorization(*mc_service, client)))
+        });
+        let message = |event| Ok(WatchServiceStatusResponse { resume_token: "s1".to_owned(), event });
+        let first: Vec<_> = authorized.chain([None]).map(message).collect();
+        drop(world);
         let ends = stream::unfold(self.clone(), move |servers| {
             let client_instance = client_instance.clone();
             async move {
@@ -146,7 +152,7 @@ impl ServiceAuthorizationService for Servers {
                 Some((Ok(WatchServiceStatusResponse { resume_token: "s2".to_owned(), event }), servers))
             }
         });
-        Ok(Response::new(stream::iter([Ok(first)]).chain(ends.take(1)).chain(stream::pending()).boxed()))
+        Ok(Response::new(stream::iter(first).chain(ends.take(1)).chain(stream::pending()).boxed()))
     }
 }
 

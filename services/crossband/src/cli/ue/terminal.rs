@@ -162,15 +162,16 @@ fn status_text(ue: &McServiceUe) -> String {
 
 fn told(news: &News) -> String {
     match news {
-        News::Document(DocumentChange::Put(document)) => match document.key() {
+        News::Document { change: DocumentChange::Put(document), .. } => match document.key() {
             Some(key) => format!("{} changed", named(&key)),
             None => "a document without a name changed".to_owned(),
         },
-        News::Document(DocumentChange::Removed(key)) => format!("{} removed", named(key)),
+        News::Document { change: DocumentChange::Removed(key), .. } => format!("{} removed", named(key)),
         News::Status(ServiceStatusEvent::Ended(ended)) => {
             format!("service ended: {}", ended.reason().as_str_name())
         }
         News::Status(other) => format!("status: {other:?}"),
+        News::FoundEnded(service) => format!("{service}: not authorized any more"),
         News::RefreshFailed(error) => format!("refresh failed: {error}"),
     }
 }
