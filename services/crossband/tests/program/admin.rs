@@ -70,7 +70,26 @@ fn every_user_who_cannot_be_requested_is_told_at_once_and_nothing_is_done() {
     ]);
     assert_eq!(requested.status.code(), Some(1));
     let told = errors(&requested);
-    assert!(told.contains("users[1].primary_identities.impi"), "{told}");
+    for wrong in ["users[0].mc_id: names nobody", "users[1].primary_identities.impi"] {
+        assert!(told.contains(wrong), "{wrong}: {told}");
+    }
+    let checked = run([
+        "admin",
+        "--ready-file",
+        &ready,
+        "--system",
+        ALPHA,
+        "user-migration",
+        "request",
+        "--partner",
+        "bravo.example",
+        "--users",
+        &path,
+        "--dry-run",
+    ]);
+    assert_eq!(checked.status.code(), Some(1), "a check that finds something is no success");
+    let told = String::from_utf8(checked.stdout).unwrap();
+    assert!(told.contains("users[0].mc_id") && told.contains("users[1].primary_identities.impi"), "{told}");
     let listed = admin(&systems, &["list", "user-migration", "-o", "json"]);
     assert_eq!(
         serde_json::from_str::<Value>(&listed).unwrap().as_array().unwrap().len(),

@@ -29,14 +29,20 @@ impl UserMigrationApi {
         let mut violations = Violations::new();
         let id = mutating_request(&mut violations, "RequestUserMigration", &request.request_id, &request);
         let partner = violations.parse("partner_mc_system_id", &request.partner_mc_system_id);
-        if partner.as_ref() == Some(&self.0.own) {
-            violations.add("partner_mc_system_id", "must name another mc system");
-        }
+        let partner = partner.filter(|partner| {
+            let is_another = *partner != self.0.own;
+            if !is_another {
+                violations.add("partner_mc_system_id", "must name another mc system");
+            }
+            is_another
+        });
         let users = wire::user_migration::users(&mut violations, request.users, self.0.clock.now());
-        let ((request_id, partner), users) = violations.finish(id.zip(partner).zip(users))?;
+        let Some((request_id, partner)) = id.zip(partner).filter(|_| !users.is_empty()) else {
+            return Err(violations);
+        };
         // Checking changes nothing: there is nothing to be repeated.
         let request_id = request_id.filter(|_| !request.dry_run);
-        Ok(MigrationRequest { partner, users, is_dry_run: request.dry_run, request: request_id })
+        Ok(MigrationRequest { partner, users, violations, is_dry_run: request.dry_run, request: request_id })
     }
 
     async fn decide(

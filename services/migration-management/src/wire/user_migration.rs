@@ -20,6 +20,8 @@ const CAUSE_LIMIT: usize = 1_024;
 /// A user of a request, as the operator names her.
 #[derive(Debug, Clone)]
 pub(crate) struct UserToMigrate {
+    /// Her position in the request.
+    pub(crate) index: usize,
     pub(crate) mc_id: McId,
     pub(crate) primary_identities: SipIdentities,
     /// Empty: all that she has.
@@ -27,19 +29,19 @@ pub(crate) struct UserToMigrate {
     pub(crate) valid_until: Option<Timestamp>,
 }
 
-/// Decodes the users of a request; what can be said of them without asking anybody is said of all of them.
+/// Decodes the users of a request, but for those with whom something is wrong: what can be said of them without asking anybody is said of
+/// all of them.
 pub(crate) fn users(
     violations: &mut Violations,
     users: Vec<proto::UserToMigrate>,
     now: Timestamp,
-) -> Option<Vec<UserToMigrate>> {
+) -> Vec<UserToMigrate> {
     if users.is_empty() || users.len() > USERS_LIMIT {
         violations.add("users", format_args!("must hold 1 to {USERS_LIMIT} users"));
-        return None;
+        return Vec::new();
     }
     let mut first_with: HashMap<String, usize> = HashMap::with_capacity(users.len() * 3);
     let mut decoded = Vec::with_capacity(users.len());
-    let count = users.len();
     for (index, user) in users.into_iter().enumerate() {
         let path = format!("users[{index}]");
         let mc_id = violations.parse(format!("{path}.mc_id"), &user.mc_id);
@@ -76,9 +78,9 @@ pub(crate) fn users(
         for (field, name) in names {
             repeat(format!("{path}.primary_identities.{field}"), name);
         }
-        decoded.push(UserToMigrate { mc_id, primary_identities, mc_services: services, valid_until });
+        decoded.push(UserToMigrate { index, mc_id, primary_identities, mc_services: services, valid_until });
     }
-    (decoded.len() == count).then_some(decoded)
+    decoded
 }
 
 /// Which user migrations an operator means.

@@ -91,6 +91,9 @@ async fn request(
     });
     let answer = session.client.unary(entity, method, &document).await?;
     session.output.document(&answer)?;
+    if answer.get("violations").and_then(Value::as_array).is_some_and(|violations| !violations.is_empty()) {
+        return Ok(false);
+    }
     match answer.get("user_migration_request_id").and_then(Value::as_str) {
         Some(id) if is_watched && !id.is_empty() => watch(session, id).await,
         _ => Ok(true),

@@ -25,7 +25,10 @@ use crate::wire::user_migration::UserToMigrate;
 #[derive(Debug, Clone)]
 pub(crate) struct MigrationRequest {
     pub(crate) partner: McSystemId,
+    /// Those with whom nothing is wrong so far.
     pub(crate) users: Vec<UserToMigrate>,
+    /// What is wrong with the others.
+    pub(crate) violations: Violations,
     pub(crate) is_dry_run: bool,
     pub(crate) request: Option<MutatingRequest>,
 }
@@ -54,21 +57,31 @@ impl App {
 
     async fn take_request(
         &self,
-        asked: MigrationRequest,
+        mut asked: MigrationRequest,
         decider: &Decider,
     ) -> Result<proto::RequestUserMigrationResponse, Error> {
         let now = self.clock.now();
         let mc_ids: Vec<McId> = asked.users.iter().map(|user| user.mc_id.clone()).collect();
-        let accounts = self.collaborators.identity.resolve_accounts(&mc_ids).await?;
+        let mut violations = std::mem::take(&mut asked.violations);
+        let accounts = match self.collaborators.identity.resolve_accounts(&mc_ids).await {
+            Ok(accounts) => accounts,
+            // What is known to be wrong stays wrong, whoever is away.
+            Err(_) if !violations.is_empty() => return Err(violations.into()),
+            Err(error) => return Err(error),
+        };
         let request_id = Uuid::now_v7();
-        let mut violations = Violations::new();
         let migrations = resolved(&mut violations, &asked, &accounts, request_id, now);
 
         let mut mutation = match begin(&self.database, asked.request, now).await? {
             Begun::Answered(response) => return Ok(response),
             Begun::Granted(mutation) => mutation,
         };
-        check_free(&mut mutation.transaction, &mut violations, &asked.partner, &migrations, now).await?;
+        let is_wrong = !violations.is_empty();
+        let free =
+            check_free(&mut mutation.transaction, &mut violations, &asked.partner, &migrations, now).await;
+        if !is_wrong {
+            free?;
+        }
         violations.finish(Some(()))?;
 
         let user_count = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
@@ -114,7 +127,8 @@ fn resolved(
     now: Timestamp,
 ) -> Vec<(usize, UserMigration)> {
     let mut migrations = Vec::with_capacity(asked.users.len());
-    for (index, user) in asked.users.iter().enumerate() {
+    for user in &asked.users {
+        let index = user.index;
         let Some(account) = accounts.get(&user.mc_id) else {
             violations.add(format!("users[{index}].mc_id"), "names nobody");
             continue;
