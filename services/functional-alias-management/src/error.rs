@@ -113,7 +113,8 @@ impl ErrorFacts for Error {
             ErrorReason::AccessTokenExpired => Code::Unauthenticated,
             ErrorReason::Draining | ErrorReason::StoreUnavailable => Code::Unavailable,
             ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
-            ErrorReason::ResumeTokenCompacted | ErrorReason::ResumeTokenForeign => Code::FailedPrecondition,
+            ErrorReason::ResumeTokenCompacted => Code::OutOfRange,
+            ErrorReason::ResumeTokenForeign => Code::FailedPrecondition,
         }
     }
 

@@ -153,6 +153,7 @@ impl ErrorFacts for Error {
             ErrorReason::AgreementsNotKnown | ErrorReason::Draining | ErrorReason::StoreUnavailable => {
                 Code::Unavailable
             }
+            ErrorReason::ResumeTokenCompacted => Code::OutOfRange,
             ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
             _ => Code::FailedPrecondition,
         }
