@@ -2,11 +2,14 @@
 //! each other's work as soon as it is committed, one waits for the other; SQLite lets one write at a time.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::future::join_all;
 use mcx_proto::identity::v1 as proto;
 use mcx_store::{Database, Transaction};
+use mcx_types::Clock;
 use reqwest::StatusCode;
+use tokio::time::timeout;
 
 use crate::fixture::{Engine, PASSWORD, System};
 use crate::user_agent::{UserAgent, claims};
@@ -56,7 +59,7 @@ async fn behind<T>(pending: Transaction, database: &Database, asked: impl Future
     };
     tokio::select! {
         _ = &mut asked => panic!("it did not wait"),
-        () = somebody_waits => {}
+        waited = timeout(Duration::from_secs(20), somebody_waits) => waited.expect("somebody waits"),
     }
     pending.commit().await.unwrap();
     asked.await
@@ -195,4 +198,22 @@ async fn password_that_is_being_replaced_lets_nobody_in() {
     run(&mut changed, rename, &dora.subject).await;
     let answer = behind(changed, &database, agent.submit(&page, &dora.mc_id, PASSWORD)).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn right_password_that_was_looked_at_while_others_were_wrong_too_often_lets_nobody_in() {
+    const COUNT: &str = "INSERT INTO login_source (mc_id, source, failures, locked_until, updated_at) \
+                         VALUES ($1, '', 99, $2, $2)";
+    let system = System::new(Engine::Postgres).await;
+    let agent = system.user_agent();
+    let database = system.ground.database();
+    let alice = system.user("alice").await;
+    let page = agent.open(&UserAgent::request(&[])).await;
+    let until = system.ground.clock.now().saturating_add(Duration::from_secs(30)).as_micros();
+
+    let mut counted = database.begin().await.unwrap();
+    let count = counted.statement(COUNT).bind(alice.mc_id.as_str()).bind(until);
+    count.execute().await.unwrap();
+    let locked = behind(counted, &database, agent.submit(&page, &alice.mc_id, PASSWORD)).await;
+    assert_eq!(locked.status, StatusCode::TOO_MANY_REQUESTS);
 }
