@@ -12,7 +12,7 @@ use super::{App, count_outcome};
 use crate::domain::Rule;
 use crate::domain::activation::{Activating, make_room, may_activate};
 use crate::domain::alias::AliasForUser;
-use crate::domain::profile::ProfileAnswer;
+use crate::domain::authorization::active_profile;
 use crate::domain::user::{Activation, Authorization, Client, User};
 use crate::error::Error;
 use crate::store::locks::Lock;
@@ -46,11 +46,8 @@ impl App {
         let outcome = async {
             let authorization = self.authorization_of(client).await?;
             let refused = |rule| Error::ActivationRefused { alias: alias.clone(), rule };
-            let profile = match self.profile(&client.user, Some(authorization.profile_index)).await? {
-                ProfileAnswer::InForce(effective) => effective.profile,
-                ProfileAnswer::Disabled => return Err(refused(Rule::ProfileDisabled)),
-                ProfileAnswer::Unknown => return Err(refused(Rule::ProfileGone)),
-            };
+            let answer = self.profile(&client.user, Some(authorization.profile_index)).await?;
+            let profile = active_profile(answer).map_err(&refused)?.profile;
             let found = self.alias(&alias, &client.user.id).await?;
             let found = may_activate(&profile, &alias, found).map_err(&refused)?;
             self.give_alias(&authorization, &alias, found, take_over).await
@@ -151,7 +148,7 @@ impl App {
         let indices: BTreeSet<ProfileIndex> =
             present.iter().map(|authorization| authorization.profile_index).collect();
         for index in indices {
-            if let ProfileAnswer::InForce(effective) = self.profile(user, Some(index)).await?
+            if let Ok(effective) = active_profile(self.profile(user, Some(index)).await?)
                 && may_activate(&effective.profile, alias, Some(found)).is_ok()
             {
                 return Ok(true);

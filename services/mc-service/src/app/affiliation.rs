@@ -7,7 +7,8 @@ use tracing::Instrument;
 use super::{App, count_decision};
 use crate::domain::Rule;
 use crate::domain::affiliation::{fits, may_use_group};
-use crate::domain::profile::{EffectiveProfile, ProfileAnswer, UserProfile};
+use crate::domain::authorization::active_profile;
+use crate::domain::profile::{EffectiveProfile, UserProfile};
 use crate::domain::user::{Affiliation, Authorization, Client, User};
 use crate::error::Error;
 use crate::store::locks::Lock;
@@ -37,7 +38,7 @@ impl App {
     /// Affiliates a client to groups, by the will of its user.
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`]; [`Error::ServiceAuthorizationRefused`] where the active user profile is not in force any more;
+    /// [`Error::NotAuthorized`]; [`Error::ServiceAuthorizationRefused`] where the active user profile is not one for here any more;
     /// [`Error::SourceUnreachable`].
     pub(crate) async fn affiliate(
         &self,
@@ -51,13 +52,7 @@ impl App {
         async {
             let authorization = self.authorization_of(client).await?;
             let answer = self.profile(&client.user, Some(authorization.profile_index)).await?;
-            let effective = match answer {
-                ProfileAnswer::InForce(effective) => effective,
-                ProfileAnswer::Disabled => {
-                    return Err(Error::ServiceAuthorizationRefused(Rule::ProfileDisabled));
-                }
-                ProfileAnswer::Unknown => return Err(Error::ServiceAuthorizationRefused(Rule::ProfileGone)),
-            };
+            let effective = active_profile(answer).map_err(Error::ServiceAuthorizationRefused)?;
             self.affiliate_with(&authorization, &effective.profile, groups, false).await
         }
         .instrument(step)

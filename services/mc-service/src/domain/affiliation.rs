@@ -94,7 +94,8 @@ pub fn fits(
 }
 
 /// What a client gives up when another user profile becomes its active one (TS 23.280 10.1.4.6): affiliations to groups that the user
-/// profile does not name, and the latest of those that are too many for it (N2). `affiliated` has those of all clients of the user.
+/// profile does not name, and the latest of those that are too many for it (N2), implicit ones last. `affiliated` has those of all clients
+/// of the user.
 pub fn given_up_for(
     profile: &UserProfile,
     affiliated: Vec<Affiliation>,
@@ -104,7 +105,14 @@ pub fn given_up_for(
     let (mut kept, mut given_up): (Vec<_>, Vec<_>) = affiliated
         .into_iter()
         .partition(|affiliation| affiliation.client != *client || is_named(affiliation));
-    kept.sort_by_key(|affiliation| (affiliation.affiliated_at, affiliation.group.clone()));
+    // Those that a user profile made go last: what this one makes it would make again.
+    let is_implicit = |affiliation: &Affiliation| {
+        let named = profile.groups.get(&affiliation.group);
+        affiliation.implicit || named.is_some_and(|group| group.implicit_affiliation)
+    };
+    kept.sort_by_key(|affiliation| {
+        (!is_implicit(affiliation), affiliation.affiliated_at, affiliation.group.clone())
+    });
     loop {
         let groups: BTreeSet<&McServiceGroupId> = kept.iter().map(|affiliation| &affiliation.group).collect();
         if groups.len() <= profile.max_affiliations as usize {
@@ -218,11 +226,12 @@ mod tests {
             implicit: false,
             affiliated_at: Timestamp::from_micros(at),
         };
+        let named = |name: &str| format!("sip:{name}@alpha.example");
+        let of_profile = |implicit_affiliation| ProfileGroup { implicit_affiliation };
         let given_up = |named: &[&str], most, affiliated: &[Affiliation]| -> Vec<String> {
             let mut profile = home_profile();
             profile.max_affiliations = most;
-            let of_profile = |name: &&str| (group(name), ProfileGroup { implicit_affiliation: false });
-            profile.groups = named.iter().map(of_profile).collect();
+            profile.groups = named.iter().map(|name| (group(name), of_profile(false))).collect();
             let given_up = given_up_for(&profile, affiliated.to_vec(), &client(1));
             assert!(given_up.iter().all(|affiliation| affiliation.client == client(1)));
             given_up.iter().map(|affiliation| affiliation.group.to_string()).collect()
@@ -234,5 +243,18 @@ mod tests {
         assert_eq!(given_up(&["b", "c"], 1, &three), ["sip:a@alpha.example", "sip:b@alpha.example"]);
         let also_elsewhere = [three.as_slice(), &[affiliation(2, "a", 4), affiliation(2, "d", 5)]].concat();
         assert_eq!(given_up(&["a", "b", "c"], 3, &also_elsewhere), ["sip:b@alpha.example"]);
+        let [a, b, c] = three.clone();
+        let with_implicit = [Affiliation { implicit: true, ..a }, b, c];
+        assert_eq!(given_up(&["a", "b", "c"], 2, &with_implicit), ["sip:b@alpha.example"]);
+        assert_eq!(given_up(&["a", "b", "c"], 0, &with_implicit), ["b", "c", "a"].map(named));
+        // What the next one would make itself stays, whoever made it before.
+        let mut makes_a = home_profile();
+        makes_a.max_affiliations = 1;
+        makes_a.groups = ["a", "b", "c"].map(|name| (group(name), of_profile(name == "a"))).into();
+        let given_up = given_up_for(&makes_a, three.to_vec(), &client(1));
+        assert_eq!(
+            given_up.iter().map(|given_up| given_up.group.to_string()).collect::<Vec<_>>(),
+            ["b", "c"].map(named)
+        );
     }
 }

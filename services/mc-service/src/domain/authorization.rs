@@ -31,6 +31,20 @@ pub fn authorize_at_home(
     Ok((if asked_for_index { Rule::RequestedProfile } else { Rule::PreSelectedProfile }, effective))
 }
 
+/// The active user profile of a client that is authorized here, as far as it may still be used here (TS 23.280 10.1.4.1): what a visitor
+/// has from her primary is valid here; what an own user has for partners is not.
+///
+/// # Errors
+/// The rule that refuses.
+pub fn active_profile(answer: ProfileAnswer) -> Result<EffectiveProfile, Rule> {
+    match answer {
+        ProfileAnswer::InForce(effective) if effective.profile.valid_in.is_empty() => Ok(*effective),
+        ProfileAnswer::InForce(_) => Err(Rule::ProfileIsForMigration),
+        ProfileAnswer::Disabled => Err(Rule::ProfileDisabled),
+        ProfileAnswer::Unknown => Err(Rule::ProfileGone),
+    }
+}
+
 /// What the partner MC system checks by itself of a visitor who wants to be served (TS 23.280 10.6.3): that her user profile is here,
 /// and that she is the user of the primary MC system whom she says she is. The primary decides after it.
 ///
@@ -120,6 +134,20 @@ mod tests {
         for (answer, asked_for, is_visitor, expected) in cases {
             let decided = authorize_at_home(answer.clone(), asked_for, is_visitor).map(|(rule, _)| rule);
             assert_eq!(decided, expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn active_profile_is_one_in_force_that_is_not_for_partners() {
+        let cases = [
+            (answer(home_profile()), Ok(())),
+            (answer(visitor_profile()), Ok(())),
+            (answer(migration_profile("bravo.example")), Err(Rule::ProfileIsForMigration)),
+            (ProfileAnswer::Disabled, Err(Rule::ProfileDisabled)),
+            (ProfileAnswer::Unknown, Err(Rule::ProfileGone)),
+        ];
+        for (answer, expected) in cases {
+            assert_eq!(active_profile(answer.clone()).map(drop), expected, "{answer:?}");
         }
     }
 

@@ -6,6 +6,7 @@ use mcx_types::{McService, McServiceGroupId, McServiceId, McSystemId};
 
 use super::Rule;
 use super::affiliation::may_use_group;
+use super::authorization::active_profile;
 use super::group::GroupForMember;
 use super::profile::{EffectiveProfile, PrivateCalls, ProfileAnswer};
 
@@ -25,15 +26,10 @@ pub enum CommunicationKind {
 /// # Errors
 /// The rule that refuses.
 pub fn caller_profile(answer: ProfileAnswer) -> Result<EffectiveProfile, Rule> {
-    match answer {
-        // What a visitor has from her primary is valid here; what an own user has for partners is not.
-        ProfileAnswer::InForce(effective) if !effective.profile.valid_in.is_empty() => {
-            Err(Rule::ProfileIsForMigration)
-        }
-        ProfileAnswer::InForce(effective) => Ok(*effective),
-        ProfileAnswer::Disabled => Err(Rule::CallerProfileDisabled),
-        ProfileAnswer::Unknown => Err(Rule::ProfileGone),
-    }
+    active_profile(answer).map_err(|rule| match rule {
+        Rule::ProfileDisabled => Rule::CallerProfileDisabled,
+        other => other,
+    })
 }
 
 /// Whether a user may call another one (TS 23.379 10.7.2).

@@ -218,6 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn migration_is_agreed_with_the_profiles_that_go_to_the_partner() {
+        let answer = |profile_indices: &[u32]| proto::GetPermittedMigrationResponse {
+            migration_id: "00000000-0000-0000-0000-000000000007".to_owned(),
+            partner_mc_service_id: "sip:alice.alpha@bravo.example".to_owned(),
+            profile_indices: profile_indices.to_vec(),
+        };
+        assert_eq!(agreed(&answer(&[3, 9])).unwrap().profiles, [ProfileIndex(3), ProfileIndex(9)].into());
+        assert!(agreed(&answer(&[])).unwrap().profiles.is_empty(), "none is told, so none goes");
+        let SourceError::Failed(detail) = agreed(&answer(&[256])).unwrap_err() else {
+            panic!("it is not away")
+        };
+        assert!(detail.contains("profile_indices"), "{detail}");
+    }
+
+    #[test]
     fn profile_that_cannot_be_understood_is_not_applied() {
         let mut broken = answer();
         broken.user_profile.as_mut().unwrap().private_call = None;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mc_service::domain::profile::UserProfile;
 use mcx_proto::mcservice::v1 as proto;
 use mcx_proto::mcservice::v1::DecisionRule;
 use mcx_proto::mcservice::v1::federation_service_client::FederationServiceClient;
@@ -17,6 +18,7 @@ on_every_database!(
     each_group_has_an_outcome_of_its_own,
     affiliations_stay_within_what_the_profile_allows,
     concurrent_affiliations_stay_within_it_too,
+    next_active_profile_ends_the_latest_affiliations_that_are_too_many_for_it,
     deaffiliation_is_for_one_client_or_for_all,
     visitor_affiliates_to_a_group_of_her_primary_which_agrees,
     home_of_a_group_away_or_unwilling_is_told_apart,
@@ -96,6 +98,39 @@ async fn concurrent_affiliations_stay_within_it_too(systems: Systems) {
     let affiliated = futures::future::join_all(attempts).await;
     assert_eq!(affiliated.into_iter().filter(|affiliated| *affiliated).count(), 2);
     assert_eq!(alice.affiliated().await.len(), 2);
+}
+
+async fn next_active_profile_ends_the_latest_affiliations_that_are_too_many_for_it(systems: Systems) {
+    let groups = three_groups(&systems);
+    let [a, b, c] = groups.as_slice() else { unreachable!() };
+    let alice_id = user(McService::Ptt, "alice", &systems.alpha.id);
+    let allowing = |index, max_affiliations| UserProfile { max_affiliations, ..profile(index, &[a, b, c]) };
+    let mut with_implicit = allowing(2, 3);
+    with_implicit.groups.get_mut(c).unwrap().implicit_affiliation = true;
+    for next in [with_implicit, allowing(3, 2), allowing(4, 1)] {
+        systems.alpha.sources.put_profile(&alice_id, next);
+    }
+    let alice = systems.alice().logged_on().await;
+    for group in [b, a] {
+        systems.clock.advance(Duration::from_secs(1));
+        alice.affiliate(UE, &[group]).await.unwrap();
+    }
+    systems.clock.advance(Duration::from_secs(1));
+    // The implicit one is the latest of all, and stays.
+    for (profile_index, ended, stay) in
+        [(2, vec![], vec![a, b, c]), (3, vec![a], vec![b, c]), (4, vec![b], vec![c])]
+    {
+        let change = alice.request(proto::ChangeActiveUserProfileRequest {
+            mc_service: wire(McService::Ptt),
+            client_instance: UE.to_string(),
+            profile_index,
+        });
+        let answer = alice.service().change_active_user_profile(change).await.unwrap().into_inner();
+        let ended: Vec<String> = ended.into_iter().map(ToString::to_string).collect();
+        assert_eq!(answer.ended_affiliations, ended, "user profile {profile_index}");
+        let affiliated: Vec<String> = alice.affiliated().await.into_iter().map(|(group, _)| group).collect();
+        assert_eq!(affiliated, stay.into_iter().map(ToString::to_string).collect::<Vec<_>>());
+    }
 }
 
 async fn deaffiliation_is_for_one_client_or_for_all(systems: Systems) {

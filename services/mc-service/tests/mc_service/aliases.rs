@@ -7,10 +7,12 @@ use mcx_proto::mcservice::v1::authorize_communication_request::Target;
 use mcx_proto::mcservice::v1::watch_service_status_response::Event;
 use mcx_types::{Entity, FunctionalAlias, McService};
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::fixture::{
     Caller, OTHER_UE, System, Systems, UE, on_every_database, reason, service_id, user, wire,
 };
+use crate::sources::profile;
 
 on_every_database!(
     alias_is_activated_listed_and_laid_down,
@@ -23,6 +25,7 @@ on_every_database!(
     alias_reaches_only_who_may_still_have_it,
     who_may_not_have_an_alias_any_more_is_in_nobodys_way,
     who_may_not_have_an_alias_any_more_is_told_at_the_next_refresh,
+    alias_ends_with_the_last_active_profile_that_names_it,
 );
 
 const TERMS: AliasForUser =
@@ -105,6 +108,11 @@ async fn alias_is_refused_by_rule(systems: Systems) {
     assert_eq!(reason(activate(&carol, true).await), refused("ALIAS_NOT_TO_BE_TAKEN_OVER"));
     provide(&systems.alpha, TERMS);
     assert_eq!(reason(activate(&carol, false).await), refused("ALIAS_IN_USE"));
+    systems.alpha.sources.change_profile(&id, 1, |profile| {
+        profile.valid_in.insert(systems.bravo.id.clone());
+    });
+    assert_eq!(reason(activate(&carol, true).await), refused("PROFILE_IS_FOR_MIGRATION"));
+    systems.alpha.sources.change_profile(&id, 1, |profile| profile.valid_in.clear());
     systems.alpha.sources.set_away(Entity::FunctionalAliasManagement, true);
     let away = reason(activate(&carol, true).await).0;
     assert_eq!(away, "FUNCTIONAL_ALIAS_MANAGEMENT_UNREACHABLE");
@@ -194,6 +202,19 @@ async fn alias_reaches_only_who_may_still_have_it(systems: Systems) {
         assert_eq!(calls_commander(&carol).await, (DecisionRule::AliasNotActive, 0), "revocation {number}");
         provide(&systems.alpha, TERMS);
     }
+    let alice_id = user(McService::Ptt, "alice", &systems.alpha.id);
+    systems.alpha.sources.change_profile(&alice_id, 1, |profile| {
+        profile.valid_in.insert(systems.bravo.id.clone());
+    });
+    assert_eq!(calls_commander(&carol).await, (DecisionRule::AliasNotActive, 0), "it is for partners now");
+    systems.alpha.sources.change_profile(&alice_id, 1, |profile| profile.valid_in.clear());
+    systems.alpha.sources.disable_profile(&alice_id, 1);
+    assert_eq!(calls_commander(&carol).await, (DecisionRule::AliasNotActive, 0), "it is disabled");
+    // Whether she may still have it is not guessed.
+    systems.alpha.sources.set_away(Entity::FunctionalAliasManagement, true);
+    let target = Target::FunctionalAlias(commander().to_string());
+    let outcome = carol.may_call(proto::CommunicationKind::Private, target).await;
+    assert_eq!(reason(outcome).0, "FUNCTIONAL_ALIAS_MANAGEMENT_UNREACHABLE");
 }
 
 async fn who_may_not_have_an_alias_any_more_is_in_nobodys_way(systems: Systems) {
@@ -226,6 +247,32 @@ async fn who_may_not_have_an_alias_any_more_is_told_at_the_next_refresh(systems:
     }
 }
 
+async fn alias_ends_with_the_last_active_profile_that_names_it(systems: Systems) {
+    provide(&systems.alpha, TERMS);
+    let alice_id = user(McService::Ptt, "alice", &systems.alpha.id);
+    systems.alpha.sources.put_profile(&alice_id, profile(2, &[]));
+    let (alice, carol) = both(&systems).await;
+    alice.log_on(McService::Ptt, None, OTHER_UE).await.unwrap();
+    activate(&alice, false).await.unwrap();
+    let mut watching = alice.watch(UE).await;
+    let change = |client: Uuid| {
+        alice.request(proto::ChangeActiveUserProfileRequest {
+            mc_service: wire(McService::Ptt),
+            client_instance: client.to_string(),
+            profile_index: 2,
+        })
+    };
+    alice.service().change_active_user_profile(change(UE)).await.unwrap();
+    assert_eq!(active(&alice).await.len(), 1, "the profile of her other client names it");
+    assert_eq!(calls_commander(&carol).await.1, 1);
+    alice.service().change_active_user_profile(change(OTHER_UE)).await.unwrap();
+    assert!(active(&alice).await.is_empty());
+    let Event::Authorized(told) = watching.event().await else { panic!("the new profile is told") };
+    assert_eq!(told.profile_index, 2);
+    let Event::AliasDisplaced(told) = watching.event().await else { panic!("she is told") };
+    assert_eq!((told.mc_service_id, told.taken_over_by), (alice_id.id.to_string(), String::new()));
+}
+
 async fn visitor_activates_an_alias_that_admits_visitors(systems: Systems) {
     systems.migrated().await;
     let here = user(McService::Ptt, "alice.alpha", &systems.bravo.id);
@@ -238,8 +285,10 @@ async fn visitor_activates_an_alias_that_admits_visitors(systems: Systems) {
     systems.bravo.sources.put_alias(&commander(), AliasForUser { allow_visitors: true, ..TERMS }, &[]);
     activate(&visitor, false).await.unwrap();
     assert_eq!(active(&visitor).await.len(), 1);
-    assert_eq!(calls_commander(&systems.bravo.user("bob").logged_on().await).await.1, 1);
+    let bob = systems.bravo.user("bob").logged_on().await;
+    assert_eq!(calls_commander(&bob).await.1, 1);
     systems.bravo.sources.put_alias(&commander(), TERMS, &[]);
+    assert_eq!(calls_commander(&bob).await, (DecisionRule::AliasNotActive, 0));
     visitor.refresh(McService::Ptt, UE).await.unwrap();
     assert!(active(&visitor).await.is_empty(), "visitors are not admitted any more");
 }

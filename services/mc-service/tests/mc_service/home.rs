@@ -195,6 +195,7 @@ async fn profile_for_partners_is_not_for_use_at_home(systems: Systems) {
         profile.valid_in.insert(systems.bravo.id.clone());
     });
     assert_eq!(may_call().await.unwrap().into_inner().rule(), proto::DecisionRule::ProfileIsForMigration);
+    assert_eq!(reason(alice.affiliate(UE, &[&rescue()]).await), refused);
     assert_eq!(reason(alice.refresh(McService::Ptt, UE).await), refused);
     assert!(alice.status(McService::Ptt).await.authorizations.is_empty());
 }

@@ -22,6 +22,7 @@ on_every_database!(
     visitor_is_served_once_her_primary_agrees_and_records_it,
     partner_refuses_who_is_no_visitor_or_another_one,
     primary_refuses_a_partner_to_which_its_user_may_not_migrate,
+    primary_lets_a_partner_apply_only_the_profiles_that_go_to_it,
     primary_believes_a_partner_no_other_migration_than_the_one_agreed,
     only_the_services_agreed_are_migrated,
     two_ues_of_one_user_are_served_each_by_itself,
@@ -90,6 +91,26 @@ async fn primary_refuses_a_partner_to_which_its_user_may_not_migrate(systems: Sy
     assert_eq!(refused.metadata["hop"], "alpha.example/mc-service");
     assert!(systems.visitor().status(McService::Ptt).await.authorizations.is_empty());
     assert!(systems.served_by().await.is_empty());
+}
+
+async fn primary_lets_a_partner_apply_only_the_profiles_that_go_to_it(systems: Systems) {
+    systems.migrated().await;
+    let alice = user(McService::Ptt, "alice", &systems.alpha.id);
+    let mut for_bravo = crate::sources::profile(2, &[]);
+    for_bravo.valid_in.insert(systems.bravo.id.clone());
+    systems.alpha.sources.put_profile(&alice, for_bravo);
+    // The one of home use, by which she is served, goes there no more.
+    let visitor = systems.visitor();
+    assert_eq!(reason(visitor.refresh(McService::Ptt, UE).await).0, "MIGRATION_REFUSED_BY_PRIMARY");
+    assert!(visitor.status(McService::Ptt).await.authorizations.is_empty());
+    let mut bravo = as_bravo(&systems, Entity::McService);
+    let with = |profile_index| proto::FederationServiceAuthorizeMigrationServiceRequest {
+        profile_index,
+        ..question(&systems)
+    };
+    assert_eq!(reason(bravo.authorize_migration_service(with(1)).await).0, "MIGRATION_NOT_PERMITTED");
+    bravo.authorize_migration_service(with(2)).await.unwrap();
+    assert_eq!(systems.served_by().await[0].profile_index, 2);
 }
 
 async fn primary_believes_a_partner_no_other_migration_than_the_one_agreed(systems: Systems) {

@@ -153,13 +153,19 @@ impl ProfileSource for Sources {
     ) -> Result<Option<AgreedMigration>, SourceError> {
         let state = self.0.lock().unwrap();
         let of_user = state.profiles.iter().filter(|((owner, _), _)| owner == user);
-        let in_force = of_user.filter_map(|(_, answer)| match answer {
-            ProfileAnswer::InForce(effective) => Some(&effective.profile),
-            _ => None,
-        });
-        let is_for_partner =
-            |profile: &&UserProfile| profile.valid_in.is_empty() || profile.valid_in.contains(partner);
-        let profiles = in_force.filter(is_for_partner).map(|profile| profile.index).collect();
+        let in_force: Vec<&UserProfile> = of_user
+            .filter_map(|(_, answer)| match answer {
+                ProfileAnswer::InForce(effective) => Some(&effective.profile),
+                _ => None,
+            })
+            .collect();
+        // As configuration management has it: where there are some for the partner only those go.
+        let names_partner = |profile: &&&UserProfile| profile.valid_in.contains(partner);
+        let is_any_for_partner = in_force.iter().any(|profile| names_partner(&profile));
+        let goes = |profile: &&&UserProfile| {
+            if is_any_for_partner { names_partner(profile) } else { profile.valid_in.is_empty() }
+        };
+        let profiles = in_force.iter().filter(goes).map(|profile| profile.index).collect();
         let permitted = state.migrations.get(&(user.clone(), partner.clone())).cloned();
         let agreed = permitted.map(|permitted| AgreedMigration { permitted, profiles });
         state.answer(Entity::ConfigurationManagement, agreed)
