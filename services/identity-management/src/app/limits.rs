@@ -1,31 +1,12 @@
 //! How often one source may ask. The shared cache counts for all replicas; where it is away, each counts for itself.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use mcx_store::SharedCache;
+use mcx_types::SourceNetwork;
 use metrics::counter;
 
 const WINDOW: Duration = Duration::from_secs(60);
-
-/// Where requests come from: an IPv4 address, or the /64 of an IPv6 address, since one subscriber has all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Source(IpAddr);
-
-impl Source {
-    pub(crate) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        })
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
 
 /// Counts requests per source.
 pub(crate) struct SourceLimits {
@@ -43,7 +24,12 @@ impl SourceLimits {
     }
 
     /// Counts a request of that kind; at most `limit` are borne per minute.
-    pub(crate) async fn count(&self, kind: &'static str, source: Source, limit: u64) -> Result<(), TooOften> {
+    pub(crate) async fn count(
+        &self,
+        kind: &'static str,
+        source: SourceNetwork,
+        limit: u64,
+    ) -> Result<(), TooOften> {
         let key = format!("limit/{kind}/{source}");
         let count = match self.shared.increment(&key, WINDOW).await {
             Ok(count) => Ok(count),
@@ -55,19 +41,5 @@ impl SourceLimits {
             return Err(TooOften);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_in_one_ipv6_network_are_one_source() {
-        let source = |text: &str| Source::of(text.parse().unwrap());
-        assert_eq!(source("2001:db8::1"), source("2001:db8::2"));
-        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
-        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
-        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
     }
 }

@@ -1,13 +1,12 @@
 //! A user proves who she is with her password, and her client gets a code. TS 33.180 5.1.2, OpenID Connect Core 3.1.2.
 
 use mcx_store::Transaction;
-use mcx_types::{McId, Timestamp};
+use mcx_types::{McId, SourceNetwork, Timestamp};
 use metrics::counter;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::App;
-use super::limits::Source;
 use super::randomness::{secret, uuid};
 use crate::config::PasswordConfig;
 use crate::domain::account::AccountState;
@@ -44,7 +43,7 @@ impl App {
         request: &AuthorizationRequest,
         mc_id: &str,
         password: SecretString,
-        source: Source,
+        source: SourceNetwork,
     ) -> Result<Login, Error> {
         let now = self.clock.now();
         let mc_id: Option<McId> = mc_id.parse().ok();

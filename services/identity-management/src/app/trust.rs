@@ -165,12 +165,11 @@ impl App {
         public.sort_by(|one, other| one.kid.cmp(&other.kid));
         let are_known = self.trust.known(|known| known.is_some_and(|known| known.keys == public));
         let since = if extent == Extent::Recent && are_known { readings.since(now) } else { None };
-        if let Some(since) = since {
-            let recent = revocations::recorded_since(&self.database, since, now).await?;
+        let revocations = revocations::in_force(&self.database, since, now).await?;
+        if since.is_some() {
             self.trust.signer.send_replace(Some(signer));
-            self.add_revoked(&recent);
+            self.add_revoked(&revocations);
         } else {
-            let revocations = revocations::all(&self.database, now).await?;
             let snapshot = Snapshot { keys: public, revocations };
             self.verifier.replace_trust(self.token_trust(&snapshot)?);
             self.trust.signer.send_replace(Some(signer));

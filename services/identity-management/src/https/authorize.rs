@@ -5,6 +5,7 @@ use axum::extract::{Extension, RawQuery, State};
 use axum::http::header::{COOKIE, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use mcx_types::SourceNetwork;
 use secrecy::SecretString;
 use subtle::ConstantTimeEq;
 
@@ -12,7 +13,6 @@ use super::error::{fault, too_often, uncached};
 use super::form;
 use super::page::{FORM_FIELDS, LoginPage, error_page};
 use crate::app::App;
-use crate::app::limits::Source;
 use crate::app::login::Login;
 use crate::app::randomness::secret;
 use crate::domain::authorization::{
@@ -58,7 +58,7 @@ pub(super) async fn show(State(app): State<App>, RawQuery(query): RawQuery, head
 /// `POST /authorize`: what was entered on the page, with what the client asked.
 pub(super) async fn submit(
     State(app): State<App>,
-    Extension(source): Extension<Source>,
+    Extension(source): Extension<SourceNetwork>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {

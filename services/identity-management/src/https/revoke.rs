@@ -4,17 +4,17 @@ use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use mcx_types::SourceNetwork;
 
 use super::error::{too_often, uncached};
 use super::form;
 use super::token::authenticated;
 use crate::app::App;
-use crate::app::limits::Source;
 use crate::app::tokens::TokenError;
 
 pub(super) async fn revoke(
     State(app): State<App>,
-    Extension(source): Extension<Source>,
+    Extension(source): Extension<SourceNetwork>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {

@@ -18,6 +18,7 @@ use hyper::{Request, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use mcx_types::SourceNetwork;
 use metrics::{counter, gauge};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,7 +27,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::limits::Source;
 use crate::config::LimitConfig;
 
 /// How long a request may take from its head to its answer. A password may wait for its turn.
@@ -86,7 +86,7 @@ impl HttpsServer {
                     continue;
                 }
             };
-            let source = Source::of(peer.ip());
+            let source = SourceNetwork::of(peer.ip());
             let Some(guard) = sources.enter(source, limits.connections_per_source) else {
                 counter!("mcx_identity_management_connections_refused_total").increment(1);
                 continue;
@@ -125,7 +125,7 @@ async fn accept(
 struct Connection {
     tls: TlsAcceptor,
     router: Router,
-    source: Source,
+    source: SourceNetwork,
     receive_timeout: Duration,
     draining: CancellationToken,
 }
@@ -177,16 +177,16 @@ impl Connection {
 
 /// How many connections each source has.
 #[derive(Debug, Clone, Default)]
-struct Sources(Arc<Mutex<HashMap<Source, usize>>>);
+struct Sources(Arc<Mutex<HashMap<SourceNetwork, usize>>>);
 
 struct SourceGuard {
     sources: Sources,
-    source: Source,
+    source: SourceNetwork,
 }
 
 impl Sources {
     /// Counts a connection until the guard is dropped; `None`: there are too many.
-    fn enter(&self, source: Source, limit: usize) -> Option<SourceGuard> {
+    fn enter(&self, source: SourceNetwork, limit: usize) -> Option<SourceGuard> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(source).or_default();
         if *count >= limit {
@@ -218,10 +218,10 @@ mod tests {
     #[test]
     fn one_source_cannot_take_all_connections() {
         let sources = Sources::default();
-        let source = Source::of([192, 0, 2, 1].into());
+        let source = SourceNetwork::of([192, 0, 2, 1].into());
         let first = sources.enter(source, 1).unwrap();
         assert!(sources.enter(source, 1).is_none());
-        assert!(sources.enter(Source::of([192, 0, 2, 2].into()), 1).is_some());
+        assert!(sources.enter(SourceNetwork::of([192, 0, 2, 2].into()), 1).is_some());
         drop(first);
         assert!(sources.enter(source, 1).is_some());
     }

@@ -8,6 +8,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mcx_types::SourceNetwork;
 use metrics::counter;
 use secrecy::SecretString;
 use serde_json::json;
@@ -16,7 +17,6 @@ use super::error::{too_often, uncached};
 use super::form;
 use crate::app::App;
 use crate::app::issuing::Issued;
-use crate::app::limits::Source;
 use crate::app::tokens::{Authenticated, ClientProof, TokenError};
 use crate::domain::authorization::Parameters;
 
@@ -27,7 +27,7 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 pub(super) async fn token(
     State(app): State<App>,
-    Extension(source): Extension<Source>,
+    Extension(source): Extension<SourceNetwork>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {

@@ -5,17 +5,16 @@ use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::response::{IntoResponse, Response};
-use mcx_types::McService;
+use mcx_types::{McService, SourceNetwork};
 use serde_json::json;
 
 use super::error::{too_often, uncached};
 use crate::app::App;
-use crate::app::limits::Source;
 use crate::app::tokens::UserInfoRefusal;
 
 pub(super) async fn user_info(
     State(app): State<App>,
-    Extension(source): Extension<Source>,
+    Extension(source): Extension<SourceNetwork>,
     headers: HeaderMap,
 ) -> Response {
     let limit = app.config.limits.token_requests_per_source_per_minute;

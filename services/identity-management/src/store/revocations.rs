@@ -43,49 +43,31 @@ impl Revocations {
     }
 }
 
-/// All that are in force.
-pub(crate) async fn all(database: &Database, now: Timestamp) -> Result<Revocations, StoreError> {
-    let tokens = database
-        .statement("SELECT token_id, expires_at FROM revoked_token WHERE expires_at > $1")
-        .bind(now.as_micros())
-        .fetch_all()
-        .await?;
-    let subjects = database
-        .statement("SELECT subject, revoked_at FROM revoked_subject WHERE forget_at > $1")
-        .bind(now.as_micros())
-        .fetch_all()
-        .await?;
-    read(tokens, subjects)
-}
-
-/// Those in force that were recorded `since`, and those of a replica that does not say when.
-pub(crate) async fn recorded_since(
+/// Those in force that were recorded `since`, or all; and those of a replica that does not say when.
+pub(crate) async fn in_force(
     database: &Database,
-    since: Timestamp,
+    since: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Revocations, StoreError> {
-    let tokens = database
+    let since = since.map_or(0, Timestamp::as_micros);
+    let tokens: Vec<(String, i64)> = database
         .statement(
             "SELECT token_id, expires_at FROM revoked_token WHERE (recorded_at >= $1 OR recorded_at = 0) \
              AND expires_at > $2",
         )
-        .bind(since.as_micros())
+        .bind(since)
         .bind(now.as_micros())
         .fetch_all()
         .await?;
-    let subjects = database
+    let subjects: Vec<(String, i64)> = database
         .statement(
             "SELECT subject, revoked_at FROM revoked_subject WHERE (recorded_at >= $1 OR recorded_at = 0) \
              AND forget_at > $2",
         )
-        .bind(since.as_micros())
+        .bind(since)
         .bind(now.as_micros())
         .fetch_all()
         .await?;
-    read(tokens, subjects)
-}
-
-fn read(tokens: Vec<(String, i64)>, subjects: Vec<(String, i64)>) -> Result<Revocations, StoreError> {
     let subjects = subjects
         .into_iter()
         .map(|(subject, revoked_at)| Ok((parse("subject", &subject)?, time(revoked_at))))
