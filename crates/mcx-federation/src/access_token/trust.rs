@@ -7,6 +7,8 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use mcx_types::{Subject, Timestamp};
 use sha2::{Digest, Sha256};
 
+use super::seconds;
+
 /// The own identity management server as an issuer of access tokens.
 #[derive(Debug, Clone)]
 pub struct TokenTrust {
@@ -41,12 +43,9 @@ impl RevokedTokens {
     /// Whether a token counts no more.
     pub(super) fn covers(&self, token_id: &str, subject: &Subject, issued_at: Timestamp) -> bool {
         let revoked_up_to = self.subjects.get(subject);
-        self.token_ids.contains(token_id) || revoked_up_to.is_some_and(|at| second(issued_at) <= second(*at))
+        self.token_ids.contains(token_id)
+            || revoked_up_to.is_some_and(|at| seconds(issued_at) <= seconds(*at))
     }
-}
-
-fn second(at: Timestamp) -> i64 {
-    at.as_micros().div_euclid(1_000_000)
 }
 
 /// Why a public key cannot be used.

@@ -66,7 +66,7 @@ impl WatchedTokens {
         TokenWatch { entry, watched: self.clone() }
     }
 
-    /// Tells those whose tokens are among `revoked`, which has been found to be new.
+    /// Tells those whose tokens are among `revoked`.
     pub(super) fn tell(&self, revoked: &RevokedTokens) {
         let watched = self.lock();
         let by_token = revoked.token_ids.iter().filter_map(|id| watched.by_token.get(id));

@@ -28,17 +28,22 @@ async fn changes_reach_the_user_where_she_is_served_and_are_kept() {
     assert_eq!(versions, [1, 2]);
 }
 
-/// Lets a watch begin; nothing is news by then.
-async fn begun(watch: &mut UeWatch<'_>, servers: &Servers) {
-    let is_watched = async {
-        while !servers.world().log.iter().any(|asked| asked == "WatchServiceStatus") {
+/// Lets a watch go on until something is so; nothing is news by then.
+async fn quiet_until(watch: &mut UeWatch<'_>, is_so: impl Fn() -> bool) {
+    let becomes_so = async {
+        while !is_so() {
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
         news = watch.next() => panic!("{news:?}"),
-        () = is_watched => {}
+        () = becomes_so => {}
     }
+}
+
+/// How often a server was asked that.
+fn asked(servers: &Servers, rpc: &str) -> usize {
+    servers.world().log.iter().filter(|asked| *asked == rpc).count()
 }
 
 #[tokio::test]
@@ -50,19 +55,9 @@ async fn user_who_has_migrated_in_part_hears_from_both_systems_and_is_kept_in_bo
     let News::Document { told_by, change } = watch.next().await.unwrap() else { panic!() };
     assert_eq!(told_by.as_str(), "alpha.example");
     assert_eq!(change, DocumentChange::Put(Document::Group(Box::new(group("crew", 1)))));
-    let refreshed = |servers: &Servers| {
-        let log = servers.world().log.clone();
-        log.iter().filter(|asked| *asked == "RefreshServiceAuthorization").count()
-    };
-    let are_kept = async {
-        while (refreshed(&stage.alpha.servers), refreshed(&stage.bravo.servers)) != (2, 1) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        news = watch.next() => panic!("{news:?}"),
-        () = are_kept => {}
-    }
+    let refreshed = |servers: &Servers| asked(servers, "RefreshServiceAuthorization");
+    let are_kept = || (refreshed(&stage.alpha.servers), refreshed(&stage.bravo.servers)) == (2, 1);
+    quiet_until(&mut watch, are_kept).await;
 }
 
 #[tokio::test]
@@ -111,7 +106,7 @@ async fn ejected_user_hears_of_it_and_goes_home() {
     let mut ue = in_bravo(&stage).await;
     {
         let mut watch = ue.watch().unwrap();
-        begun(&mut watch, &stage.bravo.servers).await;
+        quiet_until(&mut watch, || asked(&stage.bravo.servers, "WatchServiceStatus") > 0).await;
         stage.bravo.servers.world().authorized.clear();
         stage.bravo.servers.news.notify_waiters();
         let News::Status(ServiceStatusEvent::Ended(ended)) = watch.next().await.unwrap() else { panic!() };

@@ -55,38 +55,17 @@ fn every_user_who_cannot_be_requested_is_told_at_once_and_nothing_is_done() {
     std::fs::write(&users, "mc_id,impi,impu\nnobody@alpha.example,nobody@alpha.example,sip:nobody@alpha.example\nalice@alpha.example,alice,sip:alice@alpha.example\n").unwrap();
     let ready = systems.ready_file();
     let path = users.display().to_string();
-    let requested = run([
-        "admin",
-        "--ready-file",
-        &ready,
-        "--system",
-        ALPHA,
-        "user-migration",
-        "request",
-        "--partner",
-        "bravo.example",
-        "--users",
-        &path,
-    ]);
+    let request = |more: &[&str]| {
+        let to_bravo = ["user-migration", "request", "--partner", "bravo.example", "--users", &path];
+        run([&["admin", "--ready-file", &ready, "--system", ALPHA], to_bravo.as_slice(), more].concat())
+    };
+    let requested = request(&[]);
     assert_eq!(requested.status.code(), Some(1));
     let told = errors(&requested);
     for wrong in ["users[0].mc_id: names nobody", "users[1].primary_identities.impi"] {
         assert!(told.contains(wrong), "{wrong}: {told}");
     }
-    let checked = run([
-        "admin",
-        "--ready-file",
-        &ready,
-        "--system",
-        ALPHA,
-        "user-migration",
-        "request",
-        "--partner",
-        "bravo.example",
-        "--users",
-        &path,
-        "--dry-run",
-    ]);
+    let checked = request(&["--dry-run"]);
     assert_eq!(checked.status.code(), Some(1), "a check that finds something is no success");
     let told = String::from_utf8(checked.stdout).unwrap();
     assert!(told.contains("users[0].mc_id") && told.contains("users[1].primary_identities.impi"), "{told}");
