@@ -137,14 +137,6 @@ impl Database {
         Ok(Transaction { inner, limits: self.limits })
     }
 
-    /// Asks the database for a sign of life, for readiness.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when there is none in time.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.statement("SELECT 1").execute().await.map(drop)
-    }
-
     /// Tells the metrics how many connections there are. To be called at intervals.
     pub(crate) fn measure_pool(&self) {
         let (open, idle) = match &self.pools {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcx_store::{CacheConfig, Database, DatabaseConfig, Schema, SharedCache};
+use mcx_store::{CacheConfig, Database, DatabaseConfig, Schema, SharedCache, StoreError};
 use mcx_testkit::{PostgresServer, RedisServer};
 use sqlx::migrate::Migrator;
 use tempfile::TempDir;
@@ -71,6 +71,11 @@ pub(crate) async fn eventually(what: &str, mut question: impl AsyncFnMut() -> bo
         }
     };
     tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// Asks a database for a sign of life, whatever its schema.
+pub(crate) async fn ask(database: &Database) -> Result<(), StoreError> {
+    database.statement("SELECT 1").execute().await.map(drop)
 }
 
 /// Makes each test once per engine: `sqlite::name` and `postgres::name`.

@@ -7,7 +7,7 @@ use mcx_store::{CacheConfig, CacheError, Database, DatabaseConfig, Notification,
 use mcx_testkit::{PostgresOptions, PostgresServer, RedisServer};
 use tokio::time::timeout;
 
-use crate::fixture::{SCHEMA, eventually};
+use crate::fixture::{SCHEMA, ask, eventually};
 
 /// No call may take longer, by far.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,13 +29,13 @@ async fn database_that_was_away_serves_again_with_everything_committed() {
     server.stop_immediate();
     assert_eq!(cut.commit().await, Err(StoreError::Unavailable));
     for _ in 0..3 {
-        assert_eq!(timeout(PATIENCE, database.ping()).await.unwrap(), Err(StoreError::Unavailable));
+        assert_eq!(timeout(PATIENCE, ask(&database)).await.unwrap(), Err(StoreError::Unavailable));
         assert_eq!(timeout(PATIENCE, database.begin()).await.unwrap().unwrap_err(), StoreError::Unavailable);
         assert_eq!(timeout(PATIENCE, database.migrate()).await.unwrap(), Err(StoreError::Unavailable));
     }
 
     server.start();
-    eventually("the database serves", async || database.ping().await.is_ok()).await;
+    eventually("the database serves", async || ask(&database).await.is_ok()).await;
     let items = database.statement("SELECT id FROM items").fetch_all::<(i64,)>().await;
     assert_eq!(items, Ok(vec![(1,)]));
 }
@@ -64,7 +64,7 @@ async fn statement_that_runs_too_long_is_cut() {
     let database = Database::open(&config, &SCHEMA).unwrap();
     let endless = database.statement("SELECT 1 FROM pg_sleep(3600)").execute();
     assert_eq!(timeout(PATIENCE, endless).await.unwrap(), Err(StoreError::Unavailable));
-    assert_eq!(database.ping().await, Ok(()));
+    assert_eq!(ask(&database).await, Ok(()));
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn missing_database_is_unavailable() {
     let url = PostgresServer::shared().create_database();
     let (server, _) = url.rsplit_once('/').unwrap();
     let database = Database::open(&DatabaseConfig::from_url(format!("{server}/missing")), &SCHEMA).unwrap();
-    assert_eq!(database.ping().await, Err(StoreError::Unavailable));
+    assert_eq!(ask(&database).await, Err(StoreError::Unavailable));
 }
 
 #[tokio::test]

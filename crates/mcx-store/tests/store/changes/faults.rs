@@ -11,7 +11,7 @@ use super::fixture::{
     Log, SOON, announced_only, change, follow, forgetful, item, on_every_log_database, open, subscribe, told,
     versions,
 };
-use crate::fixture::{EmptyCache, EmptyDatabase, eventually};
+use crate::fixture::{EmptyCache, EmptyDatabase, ask, eventually};
 
 on_every_log_database!(
     restored_database_ends_the_streams_on_it,
@@ -126,7 +126,7 @@ async fn streams_outlive_the_database() {
     assert_eq!(told(&mut live, 3).await, versions("group/1", 1..=3));
 
     server.stop_immediate();
-    assert_eq!(database.ping().await, Err(mcx_store::StoreError::Unavailable));
+    assert_eq!(ask(&database).await, Err(mcx_store::StoreError::Unavailable));
     // The log is needed, and away: streams wait, and who subscribes is told.
     let slow = tokio::spawn(async move { told(&mut slow, 4).await });
     let refused = subscribe(&feed, &["group/1"], Some(begin)).await.unwrap_err();
@@ -135,7 +135,7 @@ async fn streams_outlive_the_database() {
     assert_eq!(subscribe(&late, &["group/1"], None).await.unwrap_err(), SubscribeError::Unavailable);
 
     server.start();
-    eventually("the database serves", async || database.ping().await.is_ok()).await;
+    eventually("the database serves", async || ask(&database).await.is_ok()).await;
     write(4).await;
     assert_eq!(told(&mut live, 1).await, versions("group/1", [4]));
     assert_eq!(slow.await.unwrap(), versions("group/1", 1..=4));
