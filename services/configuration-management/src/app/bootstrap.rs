@@ -53,7 +53,8 @@ impl App {
         if is_removed { Ok(()) } else { Err(Error::UeEnrolmentUnknown(ue_id)) }
     }
 
-    /// What a UE gets for its code, once, and again only for the request that used it. Whoever has no good code is told the same, whatever is wrong with it.
+    /// What a UE gets for its code, once, and again only for the request that used it. Whoever has no good code is told the same, whatever
+    /// is wrong with it.
     pub(crate) async fn bootstrap(
         &self,
         source: SourceNetwork,
