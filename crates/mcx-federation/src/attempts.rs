@@ -13,7 +13,7 @@ use crate::{ConnectError, ConnectFailure, PeerEndpoint};
 ///
 /// Of use even where there is one endpoint: behind the address of a Kubernetes Service, a connection that was begun towards a pod which
 /// is gone stays with it, while a new one finds another pod.
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Where every endpoint is unreachable, all are tried again after each of these: a server that is replaced refuses for a moment.
 pub const CONNECT_AGAIN_AFTER: &[Duration] = &[Duration::from_millis(100), Duration::from_millis(300)];

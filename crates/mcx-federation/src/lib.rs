@@ -34,7 +34,7 @@ mod tests;
 mod user_dialer;
 mod verifier;
 
-pub use attempts::CONNECT_AGAIN_AFTER;
+pub use attempts::{ATTEMPT_DELAY, CONNECT_AGAIN_AFTER};
 pub use authority::{
     AuthorityError, CertificateAuthority, CertificateValidity, IssuedCertificate, PrivateKeyPem,
 };

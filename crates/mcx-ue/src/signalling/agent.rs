@@ -62,13 +62,13 @@ impl SignallingUserAgent {
     /// Opens a connection; nothing is registered yet.
     ///
     /// # Errors
-    /// [`SignallingError::Connection`].
+    /// [`SignallingError::Connection`]; [`SignallingError::TimedOut`] where the SIP core is silent.
     pub async fn connect(
         settings: SignallingSettings,
         isim: Isim,
         randomness: Randomness,
     ) -> Result<Self, SignallingError> {
-        let connection = Connection::open(&settings.transport, settings.registrar).await?;
+        let connection = Connection::open(&settings).await?;
         let user = settings.impu.as_str().split([':', '@']).nth(1).unwrap_or("ue").to_owned();
         let transport = match settings.transport {
             SignallingTransport::Udp => "",
@@ -277,7 +277,7 @@ impl SignallingUserAgent {
         let exchanged = self.connection.exchange(&request, &branch, deadline, retransmitted).await;
         if let Err(SignallingError::Connection(_)) = &exchanged {
             // The next request may find a SIP core that came back.
-            self.connection = Connection::open(&self.settings.transport, self.settings.registrar).await?;
+            self.connection = Connection::open(&self.settings).await?;
         }
         let (response, bytes) = exchanged?;
         self.tell(Direction::Received, &format!("{} {}", response.status, response.reason), &bytes);

@@ -1,8 +1,8 @@
 //! One way to the SIP core and the client transaction on it (RFC 3261 17.1.2).
 
 use super::error::SignallingError;
-use super::settings::SignallingTransport;
-use crate::connecting::connected;
+use super::settings::{SignallingSettings, SignallingTransport};
+use crate::connecting::{connected, first_of_rivals};
 use bytes::Bytes;
 use futures::StreamExt;
 use mcx_sip::{Frame, FrameError, Message, MessageLimits, Response, StreamFraming, TIMER_T1, TIMER_T2};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_util::codec::FramedRead;
 
@@ -39,11 +39,20 @@ enum Kind {
 
 async fn connect(registrar: SocketAddr) -> io::Result<TcpStream> {
     let was_refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    connected(|| TcpStream::connect(registrar), was_refused).await
+    connected(|| first_of_rivals(|| TcpStream::connect(registrar)), was_refused).await
 }
 
 impl Connection {
-    pub(super) async fn open(transport: &SignallingTransport, registrar: SocketAddr) -> io::Result<Self> {
+    /// Opens the way, within the time that an answer is waited for.
+    pub(super) async fn open(settings: &SignallingSettings) -> Result<Self, SignallingError> {
+        let deadline = settings.response_deadline;
+        match timeout(deadline, Self::open_to(&settings.transport, settings.registrar)).await {
+            Ok(opened) => Ok(opened?),
+            Err(_) => Err(SignallingError::TimedOut(deadline)),
+        }
+    }
+
+    async fn open_to(transport: &SignallingTransport, registrar: SocketAddr) -> io::Result<Self> {
         match transport {
             SignallingTransport::Udp => {
                 let any: SocketAddr = match registrar {

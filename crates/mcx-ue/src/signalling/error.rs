@@ -9,7 +9,7 @@ pub enum SignallingError {
     /// The SIP core cannot be reached, or the connection broke.
     #[error("connection with the SIP core failed: {0}")]
     Connection(#[from] std::io::Error),
-    /// No answer until Timer F fired (RFC 3261 17.1.2.2).
+    /// No connection, or no answer, until Timer F fired (RFC 3261 17.1.2.2).
     #[error("the SIP core did not answer within {0:?}")]
     TimedOut(Duration),
     /// 403: the identities, the response or the migration were refused.

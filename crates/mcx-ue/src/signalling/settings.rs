@@ -67,7 +67,7 @@ pub struct SignallingSettings {
     pub contact_parameters: Vec<String>,
     /// The name in `User-Agent`.
     pub user_agent: String,
-    /// Timer F: how long an answer is waited for.
+    /// Timer F: how long an answer, and before it the connection, is waited for.
     pub response_deadline: Duration,
 }
 
