@@ -1,5 +1,7 @@
 //! Areas on the ground, WGS 84.
 
+use std::str::FromStr;
+
 use geographiclib_rs::{Geodesic, InverseGeodesic};
 
 /// Nearer than this two positions are the same one, in metres: far below what any receiver tells apart.
@@ -15,9 +17,9 @@ pub struct Position {
     longitude: f64,
 }
 
-/// Numbers are no position.
+/// Numbers, or a text, are no position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("latitude must be from -90 to 90 degrees and longitude from -180 to 180 degrees")]
+#[error("must be latitude and longitude: -90 to 90 and -180 to 180 degrees")]
 pub struct PositionError;
 
 impl Position {
@@ -35,6 +37,17 @@ impl Position {
         let (distance, azimuth, _, _): (f64, f64, f64, f64) =
             Geodesic::wgs84().inverse(self.latitude, self.longitude, other.latitude, other.longitude);
         (distance, azimuth)
+    }
+}
+
+impl FromStr for Position {
+    type Err = PositionError;
+
+    /// Degrees north and degrees east, with a comma between them, such as `48.2,16.37`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (latitude, longitude) = text.split_once(',').ok_or(PositionError)?;
+        let degrees = |text: &str| text.trim().parse().map_err(|_| PositionError);
+        Self::new(degrees(latitude)?, degrees(longitude)?)
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// After this a test fails instead of hanging. Nothing is measured with it.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program, in an environment in which nothing is set.
 pub(crate) fn crossband<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
@@ -146,6 +146,6 @@ pub(crate) fn signal(name: &str, programs: &[&Daemon]) -> bool {
 }
 
 /// Between two looks at something that another process does.
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }

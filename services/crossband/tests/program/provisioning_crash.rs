@@ -19,7 +19,7 @@ use crate::federated::{Access, Federated, Side, until};
 const USERS: usize = 8;
 const REQUESTS: usize = 3;
 
-/// How often each process is killed while users are put in place, and as often while that is undone: 2 times, or as often as
+/// How often each process is killed while users are put in place, and as often while that is undone: once, or as often as
 /// `CROSSBAND_TEST_KILL_ROUNDS` says.
 fn rounds() -> usize {
     #[expect(
@@ -27,7 +27,7 @@ fn rounds() -> usize {
         reason = "how thorough a test is, is no configuration of the program"
     )]
     let wanted = std::env::var("CROSSBAND_TEST_KILL_ROUNDS").ok();
-    wanted.map_or(2, |rounds| rounds.parse().expect("CROSSBAND_TEST_KILL_ROUNDS is a number"))
+    wanted.map_or(1, |rounds| rounds.parse().expect("CROSSBAND_TEST_KILL_ROUNDS is a number"))
 }
 
 /// The seed of the moments, so that a run can be had again: `CROSSBAND_TEST_SEED`, or a new one.
@@ -40,11 +40,19 @@ fn seed() -> u64 {
     wanted.map_or_else(rand::random, |seed| seed.parse().expect("CROSSBAND_TEST_SEED is a number"))
 }
 
-/// Which processes die.
-const VICTIMS: [(Side, Entity); 3] = [
+/// Which processes die: all that keep something for a user who may migrate, or drop it.
+const VICTIMS: [(Side, Entity); 11] = [
     (Side::Alpha, Entity::MigrationManagement),
+    (Side::Alpha, Entity::IdentityManagement),
+    (Side::Alpha, Entity::ConfigurationManagement),
+    (Side::Alpha, Entity::GroupManagement),
+    (Side::Alpha, Entity::McService),
     (Side::Bravo, Entity::MigrationManagement),
+    (Side::Bravo, Entity::IdentityManagement),
     (Side::Bravo, Entity::ConfigurationManagement),
+    (Side::Bravo, Entity::GroupManagement),
+    (Side::Bravo, Entity::McService),
+    (Side::Bravo, Entity::SipCore),
 ];
 
 /// What is in place for a user, by entity: the table in which each entity has one row or more for her migration.

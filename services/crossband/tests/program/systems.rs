@@ -1,12 +1,13 @@
 //! `crossband dev`, started and ready.
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::ports::PortBlock;
-use crate::program::{Daemon, crossband};
+use crate::program::{Daemon, PATIENCE, crossband, pause};
 
 pub(crate) const ALPHA: &str = "alpha.example";
 pub(crate) const BRAVO: &str = "bravo.example";
@@ -52,6 +53,16 @@ impl Systems {
     pub(crate) fn stop(self) -> TempDir {
         self.daemon.stop();
         self.folder
+    }
+
+    /// Waits until something is so that comes of their running; fails when they end before.
+    pub(crate) fn wait_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let hopeless = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            self.daemon.assert_running();
+            assert!(Instant::now() < hopeless, "not {what}: {}", self.daemon.logged());
+            pause();
+        }
     }
 
     /// What the ready file says of a system.

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::grpcurl::{Grpcurl, Refused};
-use crate::program::{errors, run};
+use crate::program::{errors, printed, run, run_well};
 use crate::systems::{ALPHA, BRAVO, Systems};
+
+const INCIDENT: &str = "sip:incident@bravo.example";
 
 const GET: &str = "mcx.sipcore.v1.RegistrationService/GetRegistration";
 
@@ -84,5 +86,62 @@ fn user_migrates_and_returns_by_one_command_each() {
     let returned = ue("return", &[]);
     assert!(returned.contains("ptt      served by alpha.example"), "{returned}");
     assert!(ue("status", &[]).contains("partner  -"));
+    systems.stop();
+}
+
+#[test]
+fn user_migrates_where_the_position_rule_of_her_user_profile_says() {
+    let systems = Systems::start();
+    let profile = systems.folder.path().join("profile.json");
+    let incident =
+        json!({ "centre": { "latitude_degrees": -33.4, "longitude_degrees": 19.2 }, "radius_metres": 5_000 });
+    let profiles = ["MC_SERVICE_PTT", "MC_SERVICE_DATA"].map(|service| {
+        json!({
+            "kind": "user-profile",
+            "user_profile": {
+                "identity": { "mc_service": service, "mc_service_id": "sip:alice@alpha.example" },
+                "profile_index": 0,
+                "migration_targets": [{ "mc_system_id": BRAVO, "selection": { "areas": [{ "circle": incident }] } }],
+            },
+        })
+    });
+    std::fs::write(&profile, json!(profiles).to_string()).unwrap();
+    let (ready, profile) = (systems.ready_file(), profile.display().to_string());
+    run_well(["admin", "--ready-file", &ready, "--system", ALPHA, "apply", "-f", &profile]);
+
+    let state = systems.folder.path().join("alice.json").display().to_string();
+    let of_alice = ["--user", "alice", "--state", &state, "--ready-file", &ready];
+    let migrate = |more: &[&str]| run([&["ue", "migrate"], of_alice.as_slice(), more].concat());
+    let nowhere = migrate(&["--position", "91,0"]);
+    assert_eq!(nowhere.status.code(), Some(64));
+    assert!(errors(&nowhere).contains("must be latitude and longitude"), "{}", errors(&nowhere));
+    let elsewhere = migrate(&["--position", "48.2,16.37"]);
+    assert_eq!(elsewhere.status.code(), Some(1));
+    let told = "crossband: no rule of the user profile names a partner for where the UE is\n";
+    assert_eq!(errors(&elsewhere), told);
+    let there = migrate(&["--position", "-33.41,19.21"]);
+    assert!(printed(&there).contains("ptt      served by bravo.example"), "{}", errors(&there));
+    systems.stop();
+}
+
+#[test]
+fn what_changed_before_a_ue_watches_is_told_when_it_does() {
+    let systems = Systems::start();
+    let state = systems.folder.path().join("alice.json").display().to_string();
+    let of_alice = ["--user", "alice", "--state", &state];
+    systems.ue("migrate", &of_alice);
+    let ready = systems.ready_file();
+    let group = systems.folder.path().join("group.json");
+    let rename = |name: &str| {
+        let document = json!({ "kind": "group", "group": { "group_id": INCIDENT, "display_name": name } });
+        std::fs::write(&group, document.to_string()).unwrap();
+        let file = group.display().to_string();
+        run_well(["admin", "--ready-file", &ready, "--system", BRAVO, "apply", "-f", &file]);
+    };
+    for name in ["Incident 2", "Incident 3"] {
+        rename(name);
+        let told = systems.ue("watch", &[of_alice.as_slice(), &["--count", "1"]].concat());
+        assert_eq!(told, format!("group {INCIDENT} changed\n"));
+    }
     systems.stop();
 }

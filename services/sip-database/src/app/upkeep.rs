@@ -17,6 +17,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Latches {
     database: Latch,
     cache: Latch,
+    subscriber_keys: Latch,
 }
 
 impl Latches {
@@ -24,6 +25,7 @@ impl Latches {
         Self {
             database: readiness.latch("database", Weight::Required),
             cache: readiness.latch("cache", Weight::Degrading),
+            subscriber_keys: readiness.latch("subscriber keys", Weight::Degrading),
         }
     }
 }
@@ -31,7 +33,11 @@ impl Latches {
 impl App {
     /// Runs until it is dropped.
     pub(crate) async fn upkeep(&self, latches: &Latches) {
-        tokio::join!(self.watch_dependencies(latches), self.follow_key_file(), self.forget_old_requests());
+        tokio::join!(
+            self.watch_dependencies(latches),
+            self.follow_key_file(&latches.subscriber_keys),
+            self.forget_old_requests()
+        );
     }
 
     async fn watch_dependencies(&self, latches: &Latches) {
@@ -45,13 +51,30 @@ impl App {
         }
     }
 
-    async fn follow_key_file(&self) {
+    async fn follow_key_file(&self, subscriber_keys: &Latch) {
         let mut ticks = ticks_every(self.config.key_file_check_interval);
         loop {
             ticks.tick().await;
             if let Err(error) = self.key_file.reload().await {
                 tracing::warn!(%error, "key file not read again, the last good one stays in use");
             }
+            self.show_missing_keys(subscriber_keys).await;
+        }
+    }
+
+    /// Subscribers whose keys cannot be opened do not register; the others do.
+    async fn show_missing_keys(&self, latch: &Latch) {
+        // Where the database is away, its own latch says so.
+        let Ok(mut missing) = self.store.keys_in_use().await else { return };
+        let ring = self.key_file.ring();
+        missing.retain(|key_id| !ring.has(key_id));
+        if missing.is_empty() {
+            latch.up();
+        } else {
+            let missing = missing.join(", ");
+            latch.down(format!(
+                "keys of subscribers are sealed under {missing}, which the key file does not have"
+            ));
         }
     }
 

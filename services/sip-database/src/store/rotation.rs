@@ -54,6 +54,20 @@ impl Store {
         Ok(uses.into_iter().map(|(key_id, count)| (key_id, count.unsigned_abs())).collect())
     }
 
+    /// Under which keys subscribers' keys are sealed. One look at the index for each of them, however many subscribers there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn keys_in_use(&self) -> Result<Vec<String>, StoreError> {
+        const IN_USE: &str = "WITH RECURSIVE used (key_id) AS (\
+             SELECT MIN(key_id) FROM subscriber UNION ALL \
+             SELECT (SELECT MIN(key_id) FROM subscriber WHERE key_id > used.key_id) FROM used \
+             WHERE used.key_id IS NOT NULL) \
+             SELECT key_id FROM used WHERE key_id IS NOT NULL ORDER BY key_id";
+        let used: Vec<(String,)> = self.database.statement(IN_USE).fetch_all().await?;
+        Ok(used.into_iter().map(|(key_id,)| key_id).collect())
+    }
+
     /// Stores keys sealed anew, each only where the subscriber is still as it was read, and tells how many were stored.
     /// Versions stay: nothing that an operator said has changed.
     ///

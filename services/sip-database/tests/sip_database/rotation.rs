@@ -1,8 +1,11 @@
 //! Rotating the key-encryption key, and key files that do not fit.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mcx_aka::AuthenticationVector;
+use mcx_runtime::readiness::ReadinessState;
 use sip_database::client::{ClientError, NewSubscriber, Reason};
 use uuid::Uuid;
 
@@ -12,6 +15,7 @@ on_every_database!(
     keys_are_rotated_under_load_and_the_old_key_may_leave_the_file,
     subscriber_whose_key_is_missing_is_told_so_and_served_again_once_it_is_back,
     other_key_under_the_same_identifier_is_no_answer_but_a_fault,
+    missing_keys_of_subscribers_are_named_by_readiness_until_they_are_back,
 );
 
 /// The lines of a key file, with the key of the fixture's first file kept where it is.
@@ -118,4 +122,28 @@ async fn other_key_under_the_same_identifier_is_no_answer_but_a_fault(system: Sy
     let ClientError::Unexpected { remote } = fault else { panic!("{fault}") };
     assert_eq!((remote.code, remote.reason.as_str()), (tonic::Code::Internal, "INTERNAL"));
     assert!(remote.metadata.contains_key("error_id"));
+}
+
+async fn missing_keys_of_subscribers_are_named_by_readiness_until_they_are_back(system: System) {
+    let keys = [entry("a", 1), entry("b", 2), entry("c", 3)];
+    for (active, user) in [("a", "alice"), ("b", "bob"), ("c", "chloe")] {
+        write_keys(&system, active, &keys);
+        let replica = system.replica().await;
+        User::provisioned(user, &system.operator(&replica)).await;
+    }
+    write_keys(&system, "c", &keys[2..]);
+    let mut config = system.config();
+    config.key_file_check_interval = Duration::from_millis(10);
+    let replica = system.replica_with(config, system.dependencies()).await;
+    let readiness = replica.service.readiness();
+    let shown = async |reason: Option<&str>| {
+        let mut states = readiness.watch();
+        let is_shown = |state: &ReadinessState| state.latches["subscriber keys"].down.as_deref() == reason;
+        let waiting = tokio::time::timeout(Duration::from_secs(20), states.wait_for(is_shown));
+        drop(waiting.await.unwrap_or_else(|_| panic!("not {reason:?}: {:?}", readiness.state())).unwrap());
+        assert!(readiness.is_serving(), "the others are served");
+    };
+    shown(Some("keys of subscribers are sealed under a, b, which the key file does not have")).await;
+    write_keys(&system, "c", &keys);
+    shown(None).await;
 }

@@ -1,14 +1,34 @@
 //! `crossband admin user-migration`: who may migrate where, TS 23.280 10.17.5.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use mcx_types::McSystemId;
 use serde_json::{Map, Value, json};
+use tonic::Code;
 
 use super::output::Progress;
 use super::{Session, read};
+
+/// How many users are decided by one call: as many as take about half a second, so that progress is seen and no call nears its deadline.
+const DECIDED_AT_ONCE: usize = 500;
+
+/// The verb that takes migrations in any state but these.
+const REVOKE: &str = "Revoke";
+const OVER: [&str; 3] =
+    ["USER_MIGRATION_STATE_REFUSED", "USER_MIGRATION_STATE_REVOKING", "USER_MIGRATION_STATE_REVOKED"];
+
+/// How long after one another a watch that ends without an answer is opened again; then it is given up.
+const WATCH_AGAIN_AFTER: [Duration; 6] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UserMigrationCommand {
@@ -63,9 +83,9 @@ pub(super) async fn run(session: &Session, command: UserMigrationCommand) -> Res
         UserMigrationCommand::Request { partner, users, watch, dry_run } => {
             request(session, &partner, &users, watch, dry_run).await
         }
-        UserMigrationCommand::Accept(decision) => decide(session, "AcceptUserMigrations", decision).await,
-        UserMigrationCommand::Refuse(decision) => decide(session, "RefuseUserMigrations", decision).await,
-        UserMigrationCommand::Revoke(decision) => decide(session, "RevokeUserMigrations", decision).await,
+        UserMigrationCommand::Accept(decision) => decide(session, "Accept", decision).await,
+        UserMigrationCommand::Refuse(decision) => decide(session, "Refuse", decision).await,
+        UserMigrationCommand::Revoke(decision) => decide(session, REVOKE, decision).await,
         UserMigrationCommand::Watch { user_migration_request_id } => {
             watch(session, &user_migration_request_id).await
         }
@@ -118,48 +138,119 @@ fn from_csv(text: &str) -> Result<Vec<Value>> {
         .collect()
 }
 
-async fn decide(session: &Session, method: &str, decision: Decision) -> Result<bool> {
-    let mut selection = Map::new();
-    if !decision.migration_ids.is_empty() {
-        selection.insert("migration_ids".to_owned(), json!(decision.migration_ids));
-    }
+async fn decide(session: &Session, verb: &str, decision: Decision) -> Result<bool> {
+    let mut filter = Map::new();
     if let Some(request) = decision.request {
-        selection.insert("user_migration_request_id".to_owned(), request.into());
+        filter.insert("user_migration_request_id".to_owned(), request.into());
     }
     if let Some(peer) = decision.peer {
-        selection.insert("peer_mc_system_id".to_owned(), peer.as_str().into());
+        filter.insert("peer_mc_system_id".to_owned(), peer.as_str().into());
     }
-    ensure!(!selection.is_empty(), "say which: migration ids, --request or --peer");
-    let (entity, method) = session.catalogue.method(&format!("UserMigrationService/{method}"))?;
-    let mut document = json!({ "selection": selection, "dry_run": decision.dry_run });
+    let is_selected = !decision.migration_ids.is_empty() || !filter.is_empty();
+    ensure!(is_selected, "say which: migration ids, --request or --peer");
+    let (entity, method) = session.catalogue.method(&format!("UserMigrationService/{verb}UserMigrations"))?;
+    let mut document = json!({ "dry_run": decision.dry_run });
     if method.input().get_field_by_name("cause").is_some() {
         document["cause"] = decision.cause.into();
     } else {
         ensure!(decision.cause.is_empty(), "--cause is not for accept");
     }
-    let answer = session.client.unary(entity, method, &document).await?;
-    let results = answer.get("results").and_then(Value::as_array).cloned().unwrap_or_default();
+    let ids = match decision.migration_ids {
+        ids if ids.is_empty() => selected(session, verb, &filter).await?,
+        ids => ids,
+    };
+    let progress = Progress::new(ids.len());
+    let mut results = Vec::with_capacity(ids.len());
+    let mut failure = None;
+    for ids in ids.chunks(DECIDED_AT_ONCE) {
+        document["selection"] = json!({ "migration_ids": ids });
+        match session.client.unary(entity, method, &document).await {
+            Ok(mut answer) => {
+                if let Some(Value::Array(decided)) = answer.get_mut("results").map(Value::take) {
+                    results.extend(decided);
+                }
+                progress.reached(results.len());
+            }
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    progress.end();
+    // Those were decided, whatever became of the others.
     session.output.documents(&results)?;
-    Ok(results.iter().all(|result| result.get("reason").is_none()))
+    match failure {
+        Some(error) if results.is_empty() => Err(error.into()),
+        Some(error) => {
+            Err(error).with_context(|| format!("only the first {} of {} users", results.len(), ids.len()))
+        }
+        None => Ok(results.iter().all(|result| result.get("reason").is_none())),
+    }
 }
 
+/// The migrations of a request, of another MC system, or of both, which are to be decided.
+async fn selected(session: &Session, verb: &str, filter: &Map<String, Value>) -> Result<Vec<String>> {
+    let (entity, method) = session.catalogue.method("UserMigrationService/ListUserMigrations")?;
+    let mut filter = filter.clone();
+    if verb != REVOKE {
+        filter.insert("state".to_owned(), "USER_MIGRATION_STATE_PENDING".into());
+    }
+    let listed = session.client.list(entity, method, &filter, usize::MAX).await?;
+    let text = |migration: &Value, field: &str| migration.get(field)?.as_str().map(str::to_owned);
+    let is_over =
+        |migration: &&Value| text(migration, "state").is_some_and(|state| OVER.contains(&state.as_str()));
+    Ok(listed
+        .iter()
+        .filter(|migration| !is_over(migration))
+        .filter_map(|migration| text(migration, "migration_id"))
+        .collect())
+}
+
+/// Follows a request until all its users are settled. The stream ends earlier where its connection does; then it is opened again.
 async fn watch(session: &Session, id: &str) -> Result<bool> {
     let (entity, method) = session.catalogue.method("UserMigrationService/WatchUserMigrationRequest")?;
     let document = json!({ "user_migration_request_id": id });
     let progress = Progress::new(0);
     let mut last = Value::Null;
-    session
-        .client
-        .server_stream(entity, method, &document, |answer| {
-            progress.of(number(&answer, "user_count"), number(&answer, "settled_count"));
-            progress.says(obstacle(&answer).unwrap_or_default());
-            last = answer;
-            true
-        })
-        .await?;
+    let mut pauses = WATCH_AGAIN_AFTER.iter();
+    loop {
+        let mut is_answered = false;
+        let ended = session
+            .client
+            .server_stream(entity, method, &document, |answer| {
+                progress.of(number(&answer, "user_count"), number(&answer, "settled_count"));
+                progress.says(obstacle(&answer).unwrap_or_default());
+                last = answer;
+                is_answered = true;
+                true
+            })
+            .await;
+        if is_answered {
+            pauses = WATCH_AGAIN_AFTER.iter();
+        }
+        match ended {
+            Ok(()) if is_settled(&last) => break,
+            Err(error) if !error.is(Code::Unavailable) && !error.is(Code::Cancelled) => {
+                progress.end();
+                return Err(error.into());
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let Some(pause) = pauses.next() else {
+            progress.end();
+            ended?;
+            bail!("the stream ends again and again");
+        };
+        tokio::time::sleep(*pause).await;
+    }
     progress.end();
     session.output.document(&last)?;
-    Ok(number(&last, "user_count") == number(&last, "settled_count"))
+    Ok(true)
+}
+
+fn is_settled(answer: &Value) -> bool {
+    !answer.is_null() && number(answer, "user_count") == number(answer, "settled_count")
 }
 
 fn number(answer: &Value, field: &str) -> u64 {

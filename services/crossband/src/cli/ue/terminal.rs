@@ -3,13 +3,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use crossband::ready_file::ReadyFile;
 use crossband::terminal;
 use mcx_types::{McService, McSystemId};
 use mcx_ue::documents::{DocumentChange, DocumentKey};
-use mcx_ue::selection::{Selection, Surroundings};
+use mcx_ue::selection::{Plmn, Position, Selection, Surroundings};
 use mcx_ue::servers::ServiceStatusEvent;
 use mcx_ue::state::UeState;
 use mcx_ue::ue::{McServiceUe, News, StepOutcome};
@@ -33,12 +33,15 @@ pub(in crate::cli) struct TerminalArguments {
 pub(in crate::cli) struct MigrateArguments {
     #[command(flatten)]
     terminal: TerminalArguments,
-    /// The partner MC system; without it the serving PLMN decides, or there must be one only.
-    #[arg(long, value_name = "MC-SYSTEM-ID")]
+    /// The partner MC system; without it the serving PLMN and the position decide, or there must be one only.
+    #[arg(long, value_name = "MC-SYSTEM-ID", conflicts_with_all = ["serving_plmn", "position"])]
     partner: Option<McSystemId>,
     /// The PLMN that serves the UE, such as 00102.
-    #[arg(long, value_name = "PLMN", conflicts_with = "partner")]
-    serving_plmn: Option<String>,
+    #[arg(long, value_name = "PLMN")]
+    serving_plmn: Option<Plmn>,
+    /// Where the UE is, in degrees (WGS 84), such as 48.2,16.37.
+    #[arg(long, value_name = "LATITUDE,LONGITUDE", allow_hyphen_values = true)]
+    position: Option<Position>,
 }
 
 #[derive(Debug, Args)]
@@ -53,17 +56,11 @@ pub(in crate::cli) struct WatchArguments {
 pub(super) async fn migrate(arguments: MigrateArguments) -> Result<bool> {
     let mut ue = switched_on(&arguments.terminal).await?;
     ue.start_unless_away().await?;
-    let partner = match (arguments.partner, arguments.serving_plmn) {
-        (Some(partner), _) => partner,
-        (None, Some(plmn)) => {
-            let serving_plmn = plmn.parse().context("--serving-plmn is not a PLMN")?;
-            match ue.0.choose(&Surroundings { serving_plmn: Some(serving_plmn), position: None }) {
-                Selection::Partner(partner, _) => partner,
-                Selection::None => bail!("the PLMN {plmn} speaks for no partner"),
-                Selection::Ambiguous(partners) => bail!("the PLMN {plmn} speaks for {partners:?}"),
-            }
-        }
-        (None, None) => match ue.0.partner() {
+    let surroundings = Surroundings { serving_plmn: arguments.serving_plmn, position: arguments.position };
+    let partner = match arguments.partner {
+        Some(partner) => partner,
+        None if surroundings != Surroundings::default() => chosen(&ue.0, &surroundings)?,
+        None => match ue.0.partner() {
             Some(selected) => selected,
             None => only_partner(&ue.0)?,
         },
@@ -137,6 +134,21 @@ async fn switched_on(arguments: &TerminalArguments) -> Result<Terminal> {
         ue.remember_credentials(credentials);
     }
     Ok(Terminal(ue))
+}
+
+/// The partner that the rules in the user profile choose (NOTE 1 of TS 23.280 10.1.1.2).
+fn chosen(ue: &McServiceUe, surroundings: &Surroundings) -> Result<McSystemId> {
+    match ue.choose(surroundings) {
+        Selection::Partner(partner, _) => Ok(partner),
+        Selection::None => bail!("no rule of the user profile names a partner for where the UE is"),
+        Selection::Ambiguous(partners) => {
+            let partners: Vec<String> = partners.iter().map(McSystemId::to_string).collect();
+            bail!(
+                "where the UE is speaks for several partners, {}: name one with --partner",
+                partners.join(" and ")
+            )
+        }
+    }
 }
 
 fn only_partner(ue: &McServiceUe) -> Result<McSystemId> {

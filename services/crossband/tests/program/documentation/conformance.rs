@@ -17,6 +17,41 @@ A test fails when a test named here does not exist any more. What a text leaves 
 (radio bearers, radio signals), is said in the last column.
 ";
 
+/// What each text has that must have a row: its numbered places with their number, and the paragraphs that require something.
+const PLACES: [(&str, &[(&str, usize)], &[&str]); 3] = [
+    ("TS 23.280 10.1.6.2: ", &[("pre-condition", 4), ("step", 11), ("NOTE", 3)], &[]),
+    (
+        "TS 23.280 10.1.1.1: ",
+        &[],
+        &[
+            "paragraph 2, bootstrap",
+            "paragraph 3, online configuration",
+            "paragraph 3, updates",
+            "paragraph 3, active profile",
+            "paragraph 3, change",
+            "paragraph 4",
+            "editor's note",
+        ],
+    ),
+    (
+        "TS 23.280 10.1.1.2: ",
+        &[("NOTE", 2)],
+        &[
+            "paragraph 2, profiles",
+            "paragraph 2, partners",
+            "paragraph 2, security",
+            "paragraph 3",
+            "paragraph 4, user authentication",
+            "paragraph 4, signalling plane",
+            "paragraph 5",
+            "paragraph 6, groups",
+            "paragraph 6, authorization",
+            "paragraph 7, updates",
+            "paragraph 7, enforcement",
+        ],
+    ),
+];
+
 /// What is required by one text.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +87,7 @@ fn page_of_conformance_is_current_and_names_tests_that_exist() {
     let source = std::fs::read_to_string(root.join("tests/conformance.toml")).unwrap();
     let requirements: Requirements = toml::from_str(&source).unwrap();
     let mut text = HEADER.to_owned();
-    let mut problems = Vec::new();
+    let mut problems = missing_places(&requirements.text);
     for part in &requirements.text {
         let _ = write!(
             text,
@@ -76,6 +111,24 @@ fn page_of_conformance_is_current_and_names_tests_that_exist() {
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     assert_current("conformance.md", &text);
+}
+
+/// Which texts, and places of them, have no row.
+fn missing_places(texts: &[Text]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (clause, numbered, named) in PLACES {
+        let Some(text) = texts.iter().find(|text| text.title.starts_with(clause)) else {
+            missing.push(format!("there is nothing of {clause}"));
+            continue;
+        };
+        let numbered = numbered
+            .iter()
+            .flat_map(|(kind, count)| (1..=*count).map(move |number| format!("{kind} {number}")));
+        let places = numbered.chain(named.iter().map(|place| (*place).to_owned()));
+        let has_no_row = |place: &String| text.requirement.iter().all(|row| row.at != *place);
+        missing.extend(places.filter(has_no_row).map(|place| format!("{clause}{place} has no row")));
+    }
+    missing
 }
 
 /// The tests of a requirement as a cell: each file once, as a link, with its tests.
