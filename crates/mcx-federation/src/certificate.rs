@@ -1,5 +1,6 @@
 //! What a leaf certificate says, and why a handshake is refused.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use mcx_types::{McSystemId, SpiffeId, Timestamp};
@@ -145,6 +146,23 @@ impl From<HandshakeRefusal> for rustls::Error {
     fn from(refusal: HandshakeRefusal) -> Self {
         Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))
     }
+}
+
+/// The names and addresses of hosts that a certificate has, in its order; none where it cannot be read.
+pub(crate) fn hosts(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let host = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(octets) => match (<[u8; 4]>::try_from(*octets), <[u8; 16]>::try_from(*octets))
+        {
+            (Ok(octets), _) => Some(IpAddr::from(octets).to_string()),
+            (_, Ok(octets)) => Some(IpAddr::from(octets).to_string()),
+            _ => None,
+        },
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(host).collect()
 }
 
 /// What we read from a leaf certificate. Nothing of it is proved until its chain is verified.

@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::certificate::{HandshakeRefusal, Leaf};
+use crate::certificate::{self, HandshakeRefusal, Leaf};
 use crate::{TrustBundle, TrustBundleError};
 
 /// Where the own identity lies, all in PEM.
@@ -153,6 +153,11 @@ impl OwnIdentity {
     /// The last moment of validity of the certificate in use.
     pub fn not_after(&self) -> Timestamp {
         self.0.material.load().leaf.not_after
+    }
+
+    /// The names and addresses of hosts that the own certificate has.
+    pub fn hosts(&self) -> Vec<String> {
+        self.0.material.load().certified_key.cert.first().map(certificate::hosts).unwrap_or_default()
     }
 
     /// The trust bundle of the own system in use.

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
@@ -142,16 +141,16 @@ impl Lent {
 
 impl HttpBody for Lent {
     type Data = Bytes;
-    type Error = Status;
+    type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let own = &mut *self;
         let mut shared = locked(&own.shared);
         if shared.attempt != own.attempt {
-            return Poll::Ready(Some(Err(Status::cancelled("the request is made on another connection"))));
+            return Poll::Ready(Some(Err("the request is made on another connection".into())));
         }
         if let Some(part) = shared.kept.as_ref().and_then(|kept| kept.get(own.had)) {
             own.had += 1;
@@ -163,7 +162,7 @@ impl HttpBody for Lent {
             shared.keep(frame);
             own.had += 1;
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -186,6 +185,7 @@ mod tests {
     use http_body_util::{BodyExt, Full, StreamBody};
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tonic::Status;
     use tower::service_fn;
 
     use super::*;

@@ -11,7 +11,7 @@ mod operator_client;
 mod resource;
 mod table;
 
-pub use apply::{Applied, Manifest, apply};
+pub use apply::{Applied, Manifest, apply, check_form};
 pub use connection::{Connection, Target};
 pub use operator_client::{AdminError, OperatorClient};
 pub use resource::{Catalogue, Resource, Verb};

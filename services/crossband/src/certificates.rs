@@ -2,6 +2,7 @@
 //!
 //! For development and small installations. Where SPIRE or cert-manager issues them, this is not needed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,8 +23,8 @@ const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// The name of the operator that `crossband dev` and `crossband certs` issue a certificate to.
 pub const OPERATOR: &str = "operator";
 
-/// Makes sure that a folder has the certificates of an MC system: the authority is made once, the others when they are missing or about
-/// to expire. `hosts` are the names and addresses by which listeners are reached, for clients that check them.
+/// Makes sure that a folder has the certificates of an MC system: the authority is made once, the others when they are missing, about
+/// to expire, or have other hosts. `hosts` are the names and addresses by which listeners are reached, for clients that check them.
 ///
 /// # Errors
 /// Where a file cannot be read or written, or is not what its name says.
@@ -80,8 +81,12 @@ fn ensure_certificate(
     now: Timestamp,
 ) -> Result<()> {
     let files = identity_files(directory, holder);
-    let is_good = mcx_federation::OwnIdentity::load(&files)
-        .is_ok_and(|own| own.spiffe_id() == id && own.not_after() > now.saturating_add(RENEW_BEFORE));
+    let wanted: BTreeSet<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let is_good = mcx_federation::OwnIdentity::load(&files).is_ok_and(|own| {
+        own.spiffe_id() == id
+            && own.not_after() > now.saturating_add(RENEW_BEFORE)
+            && BTreeSet::from_iter(own.hosts()) == wanted
+    });
     if !is_good {
         let validity = CertificateValidity::starting(now, CERTIFICATE_VALIDITY);
         let issued = authority.issue(id, hosts, validity)?;
@@ -111,6 +116,27 @@ mod tests {
         let renewed = ensure(folder.path(), &system, &["localhost"], later).unwrap();
         assert_ne!(read(), certificate);
         assert_eq!(renewed.authority_pem, first.authority_pem);
+    }
+
+    #[test]
+    fn certificates_are_made_anew_for_other_hosts() {
+        let folder = tempfile::tempdir().unwrap();
+        let system: McSystemId = "alpha.example".parse().unwrap();
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        let read = || fs::read(folder.path().join("sip-core.pem")).unwrap();
+        let made = |hosts: &[&str]| {
+            ensure(folder.path(), &system, hosts, now).unwrap();
+            read()
+        };
+        let first = made(&["localhost", "127.0.0.1", "2001:db8::1"]);
+        assert_eq!(made(&["2001:db8::1", "127.0.0.1", "localhost"]), first, "the same ones in another order");
+        let more = made(&["localhost", "127.0.0.1", "2001:db8::1", "radio.alpha.example"]);
+        assert_ne!(more, first);
+        assert_ne!(
+            made(&["localhost", "127.0.0.1", "2001:db8::1"]),
+            more,
+            "what was taken away is not named any more"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Brings the resources of a system to what documents say: makes what is missing, changes what differs, leaves alone what fits.
 
 use anyhow::{Context, Result, ensure};
-use prost_reflect::MessageDescriptor;
+use prost_reflect::{MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value};
 use tonic::Code;
 
@@ -65,6 +65,27 @@ impl Manifest {
     }
 }
 
+/// Whether manifests have the form that the contract gives them; nothing is sent.
+///
+/// # Errors
+/// All that do not, each with its position.
+pub fn check_form(client: &OperatorClient, catalogue: &Catalogue, manifests: &[Manifest]) -> Result<()> {
+    let problem = |manifest: &Manifest| -> Result<()> {
+        let method = making(catalogue.resource(&manifest.kind)?)?;
+        Ok(client.check(method, &[Value::Object(manifest.request.clone())])?)
+    };
+    let problems: Vec<String> = manifests
+        .iter()
+        .enumerate()
+        .filter_map(|(index, manifest)| {
+            let error = problem(manifest).err()?;
+            Some(format!("document {index}, {}: {error:#}", manifest.kind))
+        })
+        .collect();
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(())
+}
+
 /// Applies a manifest; with `dry_run` only tells what would be done.
 ///
 /// # Errors
@@ -108,11 +129,16 @@ pub async fn apply(
     Ok(Applied::Updated)
 }
 
-async fn create(client: &OperatorClient, resource: &Resource, manifest: &Manifest) -> Result<()> {
-    let method = [Verb::Put, Verb::Create, Verb::Update]
+/// The method that makes a resource that is not there.
+fn making(resource: &Resource) -> Result<&MethodDescriptor> {
+    [Verb::Put, Verb::Create, Verb::Update]
         .iter()
         .find_map(|verb| resource.methods.get(verb))
-        .with_context(|| format!("{} cannot be made", resource.name))?;
+        .with_context(|| format!("{} cannot be made", resource.name))
+}
+
+async fn create(client: &OperatorClient, resource: &Resource, manifest: &Manifest) -> Result<()> {
+    let method = making(resource)?;
     client.unary(resource.entity, method, &Value::Object(manifest.request.clone())).await?;
     Ok(())
 }

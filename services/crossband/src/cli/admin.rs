@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use crossband::admin::{Catalogue, Manifest, OperatorClient, Verb, apply};
+use crossband::admin::{Catalogue, Manifest, OperatorClient, Verb, apply, check_form};
 use prost_reflect::FieldDescriptor;
 use serde_json::{Map, Value, json};
 
@@ -53,7 +53,7 @@ enum AdminCommand {
         /// A JSON document or an array of them, each with a kind; `-` is standard input.
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
-        /// Only say what would be done.
+        /// Only check the form of the documents, and say what would be done; whether the system would take them is not asked.
         #[arg(long)]
         dry_run: bool,
     },
@@ -160,6 +160,8 @@ impl Session {
         let document =
             serde_json::from_str(&read(file)?).with_context(|| format!("{} is not JSON", file.display()))?;
         let manifests = Manifest::read_all(document)?;
+        // A mistake in the last one shall leave nothing half done.
+        check_form(&self.client, &self.catalogue, &manifests)?;
         let progress = Progress::new(manifests.len());
         let mut done = Vec::with_capacity(manifests.len());
         for (index, manifest) in manifests.iter().enumerate() {

@@ -14,7 +14,7 @@ pub(super) struct CertsArguments {
     /// The MC system, such as alpha.example.
     #[arg(long, value_name = "ID")]
     mc_system: McSystemId,
-    /// Where the certificates go. What is there and good is left alone; what is about to expire is made anew.
+    /// Where the certificates go. What is there and good is left alone; what is about to expire, or has other hosts, is made anew.
     #[arg(long, value_name = "DIR")]
     directory: PathBuf,
     /// A name or address by which listeners are reached, for clients that check it; may be repeated.

@@ -142,6 +142,29 @@ fn every_user_who_cannot_be_requested_is_told_at_once_and_nothing_is_done() {
 }
 
 #[test]
+fn file_with_a_wrong_document_is_not_applied() {
+    let systems = Systems::start();
+    let file = systems.folder.path().join("groups.json");
+    let misspelt =
+        json!({ "kind": "group", "group": { "group_id": "sip:a@alpha.example", "display_nam": "A" } });
+    let unknown = json!({ "kind": "grup", "group": {} });
+    std::fs::write(&file, json!([group("Night watch"), misspelt, unknown]).to_string()).unwrap();
+    let path = file.display().to_string();
+    for more in [&[][..], &["--dry-run"]] {
+        let refused = admin_at(&systems, ALPHA, &[&["apply", "-f", &path], more].concat());
+        assert_eq!(refused.status.code(), Some(1), "{more:?}");
+        let told = errors(&refused);
+        assert!(told.contains("document 1, group: ") && told.contains("display_nam"), "{told}");
+        assert!(told.contains("document 2, grup: no resource is called grup"), "{told}");
+    }
+    assert!(
+        !admin(&systems, &["list", "group"]).contains("night-watch"),
+        "the first one is not there either"
+    );
+    systems.stop();
+}
+
+#[test]
 fn file_with_a_wrong_line_is_not_imported() {
     let systems = Systems::start();
     let count = |systems: &Systems| answer_at(systems, ALPHA, &["list", "account"]).as_array().unwrap().len();

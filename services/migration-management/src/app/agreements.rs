@@ -73,6 +73,7 @@ impl App {
         let response = proto::UpdateAgreementResponse { agreement: Some(wire::agreement::encode(&stored)) };
         mutation.commit(&response).await?;
         self.agreements_changed().await;
+        self.retry_with(&agreement.partner).await;
         Ok(response)
     }
 
@@ -105,6 +106,17 @@ impl App {
         self.peers.forget(&partner);
         self.agreements_changed().await;
         Ok(response)
+    }
+
+    /// Tells a partner at once what it could not be told: where that failed for what the agreement said, it need not fail again.
+    async fn retry_with(&self, partner: &McSystemId) {
+        match user_migrations::retry_now(&self.database, partner, self.clock.now()).await {
+            Ok(true) => self.user_migrations_changed().await,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, %partner, "what waits for the partner is tried again at its next interval");
+            }
+        }
     }
 
     /// Puts changed agreements in force, here and in the other replicas. They are durable already: where they cannot be read now, they

@@ -114,7 +114,7 @@ impl App {
     }
 
     /// Tells whoever waits for changes of user migrations, here and in the other replicas.
-    async fn user_migrations_changed(&self) {
+    pub(super) async fn user_migrations_changed(&self) {
         self.user_migrations.send_modify(|changes| *changes = changes.wrapping_add(1));
         if let Err(error) = self.cache.publish(CHANGES, "changed").await {
             tracing::debug!(%error, "other replicas are not told of the change, they will find it at their next interval");

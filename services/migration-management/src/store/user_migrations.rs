@@ -4,7 +4,7 @@ mod claims;
 mod queries;
 mod row;
 
-pub(crate) use claims::{Due, StepKey, claim, claimed, due, release};
+pub(crate) use claims::{Due, StepKey, claim, claimed, due, release, retry_now};
 pub(crate) use queries::{
     MigrationFilter, active_count, active_subjects, counts, expired, find, is_active_with, list, lock_by_ids,
     lock_selected, lock_told_otherwise, next_expiry, obstacles, peers_of_ids, peers_of_request,

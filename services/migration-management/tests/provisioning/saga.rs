@@ -1,10 +1,12 @@
 //! From the request of alpha's operator until everything is in place in both systems.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mcx_proto::migration::v1 as proto;
 use mcx_proto::migration::v1::UserMigrationState as State;
 use mcx_proto::types::v1::McService;
+use mcx_testkit::Fault as NetworkFault;
 
 use crate::entities::{Entities, Place};
 use crate::systems::{Systems, count, identities, of_request, on_every_database, user_to_migrate};
@@ -17,6 +19,7 @@ on_every_database!(
     every_decision_is_recorded_with_who_made_it,
     user_who_was_refused_can_be_requested_again,
     user_whom_an_entity_refuses_holds_up_nobody_else,
+    what_the_partner_could_not_be_told_is_told_once_the_agreement_is_written_anew,
 );
 
 /// What is in place at a primary, or at a partner, for some users.
@@ -179,4 +182,19 @@ async fn user_whom_an_entity_refuses_holds_up_nobody_else(systems: Systems) {
     let stuck = listed.iter().find(|migration| migration.state() == State::Accepted).unwrap();
     assert_eq!(stuck.primary_identities, Some(identities("bob", "alpha.example")));
     assert!(stuck.failed_attempt_count > 0 && stuck.next_attempt_time.is_some());
+}
+
+async fn what_the_partner_could_not_be_told_is_told_once_the_agreement_is_written_anew(systems: Systems) {
+    let mut systems = Systems { ..systems };
+    systems.alpha.kill().await;
+    systems.alpha.first_retry = Duration::from_secs(24 * 3_600);
+    systems.alpha.start().await;
+    systems.bravo.proxy.set(NetworkFault::Down);
+    let request_id = systems.request(&["alice", "bob"]).await;
+    let obstacle = systems.alpha.wait_for_obstacle(&request_id).await;
+    assert_eq!((obstacle.step.as_str(), obstacle.user_count), ("OFFER", 2));
+
+    systems.bravo.proxy.set(NetworkFault::None);
+    systems.alpha.renew_agreement_with(&systems.bravo).await;
+    systems.wait(&request_id, State::PendingAtPartner, State::Pending).await;
 }

@@ -98,6 +98,8 @@ pub(crate) struct System {
     ///
     /// [`ProvisioningConfig::ue_configuration_interval`]: migration_management::config::ProvisioningConfig::ue_configuration_interval
     pub(crate) ue_configuration_interval: Duration,
+    /// How long a step that failed waits before it is tried again.
+    pub(crate) first_retry: Duration,
     running: Option<Running>,
     _directory: TempDir,
 }
@@ -130,6 +132,7 @@ impl System {
             url,
             claim_lifetime,
             ue_configuration_interval,
+            first_retry: Duration::from_millis(20),
             running,
             _directory,
         };
@@ -185,8 +188,8 @@ impl System {
 
     async fn service(&self, bundles: &TrustBundles, database: Database) -> Service {
         let mut config = MigrationManagementConfig::default();
-        config.provisioning.first_retry = Duration::from_millis(20);
-        config.provisioning.longest_retry = Duration::from_millis(200);
+        config.provisioning.first_retry = self.first_retry;
+        config.provisioning.longest_retry = self.first_retry * 10;
         config.provisioning.claim_lifetime = self.claim_lifetime;
         config.provisioning.ue_configuration_interval = self.ue_configuration_interval;
         config.breaker_pause = Duration::from_millis(50);
@@ -265,6 +268,14 @@ impl System {
         };
         let request = proto::CreateAgreementRequest { agreement: Some(agreement), ..Default::default() };
         self.agreements().create_agreement(request).await.unwrap();
+    }
+
+    /// Writes the agreement with the other system anew.
+    pub(crate) async fn renew_agreement_with(&self, other: &System) {
+        let key = proto::GetAgreementRequest { partner_mc_system_id: other.name().to_owned() };
+        let agreement = self.agreements().get_agreement(key).await.unwrap().into_inner().agreement;
+        let request = proto::UpdateAgreementRequest { agreement, ..Default::default() };
+        self.agreements().update_agreement(request).await.unwrap();
     }
 
     /// Sets the admission policy for the other system.

@@ -178,15 +178,17 @@ async fn decide(session: &Session, verb: &str, decision: Decision) -> Result<boo
         }
     }
     progress.end();
-    // Those were decided, whatever became of the others.
-    session.output.documents(&results)?;
-    match failure {
-        Some(error) if results.is_empty() => Err(error.into()),
-        Some(error) => {
-            Err(error).with_context(|| format!("only the first {} of {} users", results.len(), ids.len()))
+    if let Some(error) = failure {
+        if results.is_empty() {
+            return Err(error.into());
         }
-        None => Ok(results.iter().all(|result| result.get("reason").is_none())),
+        // Those were decided, whatever became of the others.
+        session.output.documents(&results)?;
+        let decided = format!("{} of {} users were decided, the others were not", results.len(), ids.len());
+        return Err(error).context(decided);
     }
+    session.output.documents(&results)?;
+    Ok(results.iter().all(|result| result.get("reason").is_none()))
 }
 
 /// The migrations of a request, of another MC system, or of both, which are to be decided.

@@ -17,13 +17,26 @@ A test fails when a test named here does not exist any more. What a text leaves 
 (radio bearers, radio signals), is said in the last column.
 ";
 
-/// What each text has that must have a row: its numbered places with their number, and the paragraphs that require something.
-const PLACES: [(&str, &[(&str, usize)], &[&str]); 3] = [
-    ("TS 23.280 10.1.6.2: ", &[("pre-condition", 4), ("step", 11), ("NOTE", 3)], &[]),
-    (
-        "TS 23.280 10.1.1.1: ",
-        &[],
-        &[
+/// What a text has that must have a row.
+struct Places {
+    /// How its title begins.
+    clause: &'static str,
+    /// What it numbers, and how many there are.
+    numbered: &'static [(&'static str, usize)],
+    /// Its paragraphs that require something.
+    paragraphs: &'static [&'static str],
+}
+
+const PLACES: [Places; 3] = [
+    Places {
+        clause: "TS 23.280 10.1.6.2: ",
+        numbered: &[("pre-condition", 4), ("step", 11), ("NOTE", 3)],
+        paragraphs: &[],
+    },
+    Places {
+        clause: "TS 23.280 10.1.1.1: ",
+        numbered: &[],
+        paragraphs: &[
             "paragraph 2, bootstrap",
             "paragraph 3, online configuration",
             "paragraph 3, updates",
@@ -32,11 +45,11 @@ const PLACES: [(&str, &[(&str, usize)], &[&str]); 3] = [
             "paragraph 4",
             "editor's note",
         ],
-    ),
-    (
-        "TS 23.280 10.1.1.2: ",
-        &[("NOTE", 2)],
-        &[
+    },
+    Places {
+        clause: "TS 23.280 10.1.1.2: ",
+        numbered: &[("NOTE", 2)],
+        paragraphs: &[
             "paragraph 2, profiles",
             "paragraph 2, partners",
             "paragraph 2, security",
@@ -49,7 +62,7 @@ const PLACES: [(&str, &[(&str, usize)], &[&str]); 3] = [
             "paragraph 7, updates",
             "paragraph 7, enforcement",
         ],
-    ),
+    },
 ];
 
 /// What is required by one text.
@@ -116,15 +129,16 @@ fn page_of_conformance_is_current_and_names_tests_that_exist() {
 /// Which texts, and places of them, have no row.
 fn missing_places(texts: &[Text]) -> Vec<String> {
     let mut missing = Vec::new();
-    for (clause, numbered, named) in PLACES {
+    for Places { clause, numbered, paragraphs } in PLACES {
         let Some(text) = texts.iter().find(|text| text.title.starts_with(clause)) else {
             missing.push(format!("there is nothing of {clause}"));
             continue;
         };
-        let numbered = numbered
-            .iter()
-            .flat_map(|(kind, count)| (1..=*count).map(move |number| format!("{kind} {number}")));
-        let places = numbered.chain(named.iter().map(|place| (*place).to_owned()));
+        let all_of = |(kind, count): &(&str, usize)| -> Vec<String> {
+            (1..=*count).map(|number| format!("{kind} {number}")).collect()
+        };
+        let paragraphs = paragraphs.iter().map(|paragraph| (*paragraph).to_owned());
+        let places = numbered.iter().flat_map(all_of).chain(paragraphs);
         let has_no_row = |place: &String| text.requirement.iter().all(|row| row.at != *place);
         missing.extend(places.filter(has_no_row).map(|place| format!("{clause}{place} has no row")));
     }

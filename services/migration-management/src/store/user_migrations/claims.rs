@@ -74,6 +74,31 @@ pub(crate) async fn claim(
     read_all(rows)
 }
 
+/// Makes due now what is to be told to another MC system and could not be; says whether there was anything. What somebody is just doing is
+/// left alone.
+pub(crate) async fn retry_now(
+    database: &Database,
+    peer: &McSystemId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let retried = database
+        .statement(database.dialect(
+            "WITH waiting AS MATERIALIZED (SELECT migration_id FROM user_migration \
+             WHERE role IN ('PRIMARY', 'PARTNER') AND next_step IN ('OFFER', 'REPORT') AND peer_mc_system_id = $1 \
+             AND next_attempt_at > $2 AND failed_attempts > 0 FOR UPDATE SKIP LOCKED) \
+             UPDATE user_migration SET next_attempt_at = $2 \
+             WHERE migration_id IN (SELECT migration_id FROM waiting)",
+            "UPDATE user_migration SET next_attempt_at = $2 WHERE role IN ('PRIMARY', 'PARTNER') \
+             AND next_step IN ('OFFER', 'REPORT') AND peer_mc_system_id = $1 AND next_attempt_at > $2 \
+             AND failed_attempts > 0",
+        ))
+        .bind(peer.as_str())
+        .bind(now.as_micros())
+        .execute()
+        .await?;
+    Ok(retried > 0)
+}
+
 /// The rows of a claim as they are now, locked. Those that somebody else claimed since, because its time was over, are not among them.
 pub(crate) async fn claimed(
     transaction: &mut Transaction,
