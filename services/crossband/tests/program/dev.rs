@@ -100,7 +100,8 @@ fn everything_serves_when_the_ready_file_appears() {
     systems.stop();
 }
 
-#[tokio::test]
+// The connections to the program must see its end while this waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restart_keeps_what_was_there_and_goes_on_behind_the_last_sequence_number() {
     let systems = Systems::start();
     let alice = User::of_ready_file(systems.subscriber("alice"));
