@@ -9,6 +9,7 @@ use crossband_tests::{Stores, World};
 use mcx_proto::migration::v1 as proto;
 use mcx_runtime::error::decode_status;
 use mcx_testkit::{Fault, FaultProxy, PostgresOptions, PostgresServer, RedisServer};
+use serde_json::Value;
 use tonic::Code;
 
 /// Both systems, with a proxy between the partner and the primary.
@@ -106,12 +107,25 @@ async fn primary_that_is_stopped_and_started_again_needs_nothing_from_the_partne
 }
 
 async fn is_ready(system: &DevSystem) -> bool {
+    readyz(system).await.starts_with("HTTP/1.1 200")
+}
+
+/// Whether an entity of the system has all that it cannot serve without.
+async fn is_serving(system: &DevSystem, entity: &str) -> bool {
+    let answer = readyz(system).await;
+    let (_, body) = answer.split_once("\r\n\r\n").expect("the answer has a body");
+    let body: Value = serde_json::from_str(body).unwrap();
+    let latches = body["services"][entity]["latches"].as_object().expect("the entity is among them");
+    latches.values().all(|latch| latch["up"] == true || latch["required"] == false)
+}
+
+async fn readyz(system: &DevSystem) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut probe = tokio::net::TcpStream::connect(system.system.addresses.admin).await.unwrap();
     probe.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     probe.read_to_string(&mut answer).await.unwrap();
-    answer.starts_with("HTTP/1.1 200")
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -159,8 +173,15 @@ async fn registrations_pause_while_the_cache_is_away_and_go_on_when_it_is_back()
     redis.stop();
     assert_told_to_try_again(&world).await;
     // A vector is worth nothing without the memory of the challenge, but the systems go on answering each other.
-    assert!(is_ready(world.alpha()).await, "losing the cache degrades and does not stop");
+    wait_until("the SIP core says that it is not ready", async || {
+        (!is_serving(world.bravo(), "sip-core").await).then_some(())
+    })
+    .await;
+    for entity in ["migration-management", "sip-database"] {
+        assert!(is_serving(world.alpha(), entity).await, "losing the cache does not stop {entity}");
+    }
 
     redis.start();
     assert_recovers(&world).await;
+    wait_until("the partner is ready", async || is_ready(world.bravo()).await.then_some(())).await;
 }
