@@ -73,9 +73,9 @@ fn is_declined(error: &(dyn Error + 'static)) -> bool {
     }
 }
 
-/// How much of a body has been read.
+/// How much of a body an attempt has read.
 enum Standing {
-    /// Nobody has asked for the first part.
+    /// It has not asked for the first part.
     Unread,
     /// What was read is kept.
     Kept,
@@ -88,6 +88,7 @@ struct Shared {
     body: Body,
     /// The attempt that has it now, counted from 1.
     attempt: usize,
+    /// That attempt has asked for the first part.
     is_begun: bool,
     /// What was read, until it is too long.
     kept: Option<Vec<Bytes>>,
@@ -100,10 +101,10 @@ impl Shared {
     }
 
     fn standing(&self) -> Standing {
-        match (self.is_begun, &self.kept) {
-            (false, _) => Standing::Unread,
-            (true, Some(_)) => Standing::Kept,
-            (true, None) => Standing::TooLong,
+        match (&self.kept, self.is_begun) {
+            (Some(_), false) => Standing::Unread,
+            (Some(_), true) => Standing::Kept,
+            (None, _) => Standing::TooLong,
         }
     }
 
@@ -135,6 +136,7 @@ impl Lent {
     fn again(shared: &Arc<Mutex<Shared>>) -> Self {
         let mut of_all = locked(shared);
         of_all.attempt += 1;
+        of_all.is_begun = false;
         Self { attempt: of_all.attempt, had: 0, shared: Arc::clone(shared) }
     }
 }
@@ -152,11 +154,11 @@ impl HttpBody for Lent {
         if shared.attempt != own.attempt {
             return Poll::Ready(Some(Err("the request is made on another connection".into())));
         }
+        shared.is_begun = true;
         if let Some(part) = shared.kept.as_ref().and_then(|kept| kept.get(own.had)) {
             own.had += 1;
             return Poll::Ready(Some(Ok(Frame::data(part.clone()))));
         }
-        shared.is_begun = true;
         let frame = ready!(Pin::new(&mut shared.body).poll_frame(context));
         if let Some(Ok(frame)) = &frame {
             shared.keep(frame);
@@ -173,8 +175,9 @@ impl HttpBody for Lent {
 
     fn size_hint(&self) -> SizeHint {
         let shared = locked(&self.shared);
-        // What is left of the body is not all that an attempt after the first one sends.
-        if shared.is_begun { SizeHint::default() } else { shared.body.size_hint() }
+        // What is left of a body that was read from is not all that an attempt sends.
+        let is_whole = shared.kept.as_ref().is_some_and(Vec::is_empty);
+        if is_whole { shared.body.size_hint() } else { SizeHint::default() }
     }
 }
 
@@ -299,8 +302,14 @@ mod tests {
     #[tokio::test]
     async fn request_that_the_server_declined_is_made_again_with_all_of_its_body() {
         assert_eq!(call(&[Attempt::Declined, Attempt::Answered], &PARTS).await, (true, message()));
-        let changing = [Attempt::Declined, Attempt::NotTaken];
-        assert_eq!(call(&changing, &PARTS).await, (false, Vec::new()), "its body was begun before");
+        let changing = [Attempt::Declined, Attempt::NotTaken, Attempt::Answered];
+        assert_eq!(call(&changing, &PARTS).await, (true, message()), "each attempt by itself");
+        let broken = [Attempt::Declined, Attempt::BrokenAfterwards];
+        assert_eq!(
+            call(&broken, &PARTS).await,
+            (false, message()),
+            "what another server read is not sent again"
+        );
         let twice = [Attempt::Declined, Attempt::Declined, Attempt::Answered];
         assert_eq!(call(&twice, &PARTS).await, (true, message()));
     }
